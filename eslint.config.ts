@@ -1,0 +1,58 @@
+import js from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+/**
+ * The arrows between the parts, as ARCHITECTURE.md draws them: what each folder of src may import.
+ * Everyone may import src/errors.ts and src/log.ts; nothing in src may import the simulator, the demo or tests.
+ */
+const arrows: Record<string, readonly string[]> = {
+  udm: [],
+  sinks: [],
+  config: [],
+  store: [],
+  queue: ['store'],
+  jobs: ['udm', 'sinks', 'config', 'store', 'queue'],
+  cli: ['udm', 'sinks', 'config', 'store', 'queue', 'jobs'],
+};
+const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
+
+function boundary(part: string, allowed: readonly string[]) {
+  const forbidden = Object.keys(arrows).filter((other) => other !== part && !allowed.includes(other));
+  const group = [...forbidden.map((f) => `../${f}/**`), ...outside.map((o) => `**/${o}/**`)];
+  return {
+    files: [`src/${part}/**/*.ts`],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ group, message: `src/${part} may not import this: see the arrows in ARCHITECTURE.md.` }] },
+      ] as const,
+    },
+  };
+}
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', 'migrations/'] },
+  js.configs.recommended,
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      'no-console': 'error',
+    },
+  },
+  ...Object.entries(arrows).map(([part, allowed]) => boundary(part, allowed)),
+  {
+    files: ['simulator/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ group: ['**/src/**'], message: 'The simulator shares no code with src.' }] },
+      ],
+    },
+  },
+  { files: ['src/cli/**', 'demo/**', 'simulator/**', 'scripts/**', 'bench/**', 'test/**'], rules: { 'no-console': 'off' } },
+);

@@ -1,0 +1,84 @@
+/** What a sink needs to know about the bytes it is given. */
+export interface PutOptions {
+  /**
+   * Length in bytes, when the source announced it. A sink uses it to size parts and refuses a body that turns
+   * out shorter or longer with `ERR_BODY_LENGTH`.
+   */
+  readonly length?: number;
+  /** Where the object came from; kept as S3 user metadata. Keys are lower-case ASCII, values any text. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly contentType?: string;
+  /** Aborts the put; nothing becomes visible under the key. */
+  readonly signal?: AbortSignal;
+  /** Called after bytes have been handed to the store, with the running total in bytes. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** What `put` knows once the store has accepted the whole body. */
+export interface PutResult {
+  /** Bytes read from the body and accepted by the store. */
+  readonly bytes: number;
+  /** CRC-32 (zlib) of those bytes, unsigned. */
+  readonly crc32: number;
+  /** The store's entity tag without quotes, where it has one. */
+  readonly etag?: string;
+  /** Parts the body was sent in; 1 for a single PUT. */
+  readonly parts: number;
+}
+
+/** What the store says of an object when asked afterwards. */
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Full-object CRC-32 as the *server* keeps it; absent where the server keeps none. */
+  readonly crc32?: number;
+  readonly etag?: string;
+  readonly lastModified?: Date;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What `sweep` found and removed. */
+export interface SweepResult {
+  /** Unfinished uploads (S3: multipart uploads; filesystem: temporary files) that were aborted. */
+  readonly aborted: number;
+  /** Bytes those held, as far as the store could tell. */
+  readonly bytes: number;
+}
+
+/**
+ * A place that files are copied to. One narrow contract; every sink passes test/sinks/conformance.ts.
+ *
+ * Keys are `/`-separated, never start with `/`, hold no empty, `.` or `..` segment and no control character
+ * (`ERR_KEY` otherwise), and are relative to the sink's own prefix or directory.
+ */
+export interface Sink {
+  readonly name: string;
+  /** A URI for people and manifests, without credentials: `s3://bucket/prefix` or `file:///dir`. */
+  readonly uri: string;
+
+  /**
+   * Streams the body into the store under `key`, replacing what was there.
+   *
+   * - Atomic: the key shows the old object or the whole new one, never a part of it. When the body throws, ends
+   *   before or goes beyond `length`, or the signal aborts, nothing becomes visible and what was begun is removed.
+   * - Bounded: memory does not grow with the body; the body is pulled only as fast as the store accepts.
+   * - Durable: once it resolves, the store has acknowledged the bytes (S3: 200; filesystem: fsync of file and folder).
+   */
+  put(key: string, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<PutResult>;
+
+  /** What lies under `key` now, or undefined if nothing does. S3: HeadObject with ChecksumMode. */
+  stat(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;
+
+  /** The bytes under `key`, for checks. Throws `ERR_NOT_FOUND` if nothing is there. S3: GetObject. */
+  read(key: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+
+  /** Removes one object; nothing there is a success. Used by `doctor` for its own probe only. */
+  remove(key: string): Promise<void>;
+
+  /** Aborts what dead writers left unfinished under `prefix` and that began before `before` (UTC). */
+  sweep(prefix: string, before: Date): Promise<SweepResult>;
+
+  /** Closes sockets. The sink is not used afterwards. */
+  close(): void;
+}
