@@ -1,0 +1,197 @@
+/**
+ * The tables of udm-sync, in the Postgres schema `udm_sync`.
+ *
+ * Every table and column also carries a COMMENT in the database (migrations/), because people read the state with
+ * plain SQL. Times are timestamptz, sizes are bigint bytes, states are text with a CHECK.
+ */
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  bigserial,
+  check,
+  index,
+  integer,
+  jsonb,
+  pgSchema,
+  text,
+  timestamp,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
+
+export const udmSync = pgSchema('udm_sync');
+
+export const runStates = [
+  'planned', // waits for its turn; no upstream job of ours is live
+  'creating', // the intent is committed; whether the upstream job exists is being established
+  'exporting', // the upstream job is known and polled
+  'cancelling', // the upstream job is being cancelled, and its end awaited
+  'collecting', // the export is complete; its files are being listed
+  'transferring', // files are being copied and verified
+  'stored', // every file is verified, the manifest is written; upstream clean-up is under way
+  'done',
+  'failed', // gave up after bounded attempts, or a file is dead or lost; `retry` revives it
+  'cancelled',
+] as const;
+export type RunState = (typeof runStates)[number];
+
+export const exportStates = ['intended', 'created', 'completed', 'failed', 'cancelled', 'vanished'] as const;
+export type ExportState = (typeof exportStates)[number];
+
+export const fileStates = ['waiting', 'transferring', 'verified', 'deleted', 'dead', 'lost'] as const;
+export type FileState = (typeof fileStates)[number];
+
+export const runOrigins = ['schedule', 'backfill'] as const;
+export type RunOrigin = (typeof runOrigins)[number];
+
+export const proofLevels = ['size', 'checksum', 'read'] as const;
+
+const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date', precision: 3 });
+const bytes = (name: string) => bigint(name, { mode: 'number' });
+const oneOf = (column: string, words: readonly string[]) =>
+  sql.raw(`${column} in (${words.map((word) => `'${word}'`).join(', ')})`);
+
+/** One row for each window of a definition. */
+export const runs = udmSync.table(
+  'runs',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    definition: text('definition').notNull(),
+    tenant: text('tenant').notNull(),
+    sink: text('sink').notNull(),
+    windowFrom: instant('window_from').notNull(),
+    windowTo: instant('window_to').notNull(),
+    origin: text('origin', { enum: runOrigins }).notNull(),
+    state: text('state', { enum: runStates }).notNull().default('planned'),
+    attempt: integer('attempt').notNull().default(0),
+    failures: integer('failures').notNull().default(0),
+    stepFailures: integer('step_failures').notNull().default(0),
+    reason: text('reason'),
+    manifestKey: text('manifest_key'),
+    cancelRequestedAt: instant('cancel_requested_at'),
+    nextStepAt: instant('next_step_at'),
+    createdAt: instant('created_at').notNull().defaultNow(),
+    updatedAt: instant('updated_at').notNull().defaultNow(),
+    finishedAt: instant('finished_at'),
+  },
+  (t) => [
+    uniqueIndex('runs_definition_window').on(t.definition, t.windowFrom),
+    index('runs_definition_window_to').on(t.definition, t.windowTo),
+    index('runs_unfinished')
+      .on(t.definition, t.state)
+      .where(sql`state not in ('done', 'cancelled')`),
+    check('runs_window', sql`window_from < window_to`),
+    check('runs_state', oneOf('state', runStates)),
+    check('runs_origin', oneOf('origin', runOrigins)),
+  ],
+);
+
+/** One row for each upstream export job we asked for, or meant to ask for. */
+export const exports = udmSync.table(
+  'exports',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    runId: bigint('run_id', { mode: 'number' })
+      .notNull()
+      .references(() => runs.id, { onDelete: 'cascade' }),
+    tenant: text('tenant').notNull(),
+    attempt: integer('attempt').notNull(),
+    marker: text('marker').notNull().unique(),
+    state: text('state', { enum: exportStates }).notNull().default('intended'),
+    request: jsonb('request').notNull(),
+    upstreamJobId: text('upstream_job_id'),
+    upstreamHistoryId: text('upstream_history_id'),
+    statusWord: text('status_word'),
+    progress: integer('progress'),
+    createTries: integer('create_tries').notNull().default(0),
+    createSentAt: instant('create_sent_at'),
+    polls: integer('polls').notNull().default(0),
+    absentPolls: integer('absent_polls').notNull().default(0),
+    listings: integer('listings').notNull().default(0),
+    reason: text('reason'),
+    intendedAt: instant('intended_at').notNull().defaultNow(),
+    createdAt: instant('created_at'),
+    lastPolledAt: instant('last_polled_at'),
+    finishedAt: instant('finished_at'),
+  },
+  (t) => [
+    // One window never has two live jobs: the database refuses the second intent.
+    uniqueIndex('exports_one_live_per_run')
+      .on(t.runId)
+      .where(sql`state in ('intended', 'created')`),
+    uniqueIndex('exports_run_attempt').on(t.runId, t.attempt),
+    index('exports_live_by_tenant')
+      .on(t.tenant)
+      .where(sql`state in ('intended', 'created')`),
+    check('exports_state', oneOf('state', exportStates)),
+  ],
+);
+
+/** One row for each file ("artifact") of a completed export. */
+export const files = udmSync.table(
+  'files',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    runId: bigint('run_id', { mode: 'number' })
+      .notNull()
+      .references(() => runs.id, { onDelete: 'cascade' }),
+    exportId: bigint('export_id', { mode: 'number' })
+      .notNull()
+      .references(() => exports.id, { onDelete: 'cascade' }),
+    tenant: text('tenant').notNull(),
+    name: text('name').notNull(),
+    key: text('key').notNull(),
+    state: text('state', { enum: fileStates }).notNull().default('waiting'),
+    announcedSize: bytes('announced_size'),
+    size: bytes('size'),
+    crc32: text('crc32'),
+    etag: text('etag'),
+    sourceEtag: text('source_etag'),
+    proof: text('proof', { enum: proofLevels }),
+    attempts: integer('attempts').notNull().default(0),
+    claim: text('claim'),
+    reason: text('reason'),
+    createdUpstreamAt: instant('created_upstream_at'),
+    expiresAt: instant('expires_at').notNull(),
+    foundAt: instant('found_at').notNull().defaultNow(),
+    transferStartedAt: instant('transfer_started_at'),
+    verifiedAt: instant('verified_at'),
+    deletedAt: instant('deleted_at'),
+  },
+  (t) => [
+    uniqueIndex('files_export_name').on(t.exportId, t.name),
+    index('files_run').on(t.runId),
+    index('files_transferring')
+      .on(t.tenant)
+      .where(sql`state = 'transferring'`),
+    index('files_expiring')
+      .on(t.expiresAt)
+      .where(sql`state in ('waiting', 'transferring', 'dead')`),
+    check('files_state', oneOf('state', fileStates)),
+    check('files_proof', oneOf('proof', proofLevels)),
+    // The promise, as the database sees it: nothing counts as deleted that was not proven first.
+    check(
+      'files_verified_is_proven',
+      sql`state not in ('verified', 'deleted') or (verified_at is not null and size is not null and crc32 is not null and proof is not null)`,
+    ),
+    check('files_deleted_after_verified', sql`deleted_at is null or verified_at <= deleted_at`),
+  ],
+);
+
+/** Every transition, appended and never changed: who, when, from, to, why. */
+export const history = udmSync.table(
+  'history',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    at: instant('at').notNull().default(sql`clock_timestamp()`),
+    runId: bigint('run_id', { mode: 'number' })
+      .notNull()
+      .references(() => runs.id, { onDelete: 'cascade' }),
+    fileId: bigint('file_id', { mode: 'number' }),
+    subject: text('subject', { enum: ['run', 'export', 'file'] }).notNull(),
+    fromState: text('from_state'),
+    toState: text('to_state').notNull(),
+    who: text('who').notNull(),
+    reason: text('reason'),
+  },
+  (t) => [index('history_run').on(t.runId, t.id), check('history_subject', oneOf('subject', ['run', 'export', 'file']))],
+);
