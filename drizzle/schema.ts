@@ -76,14 +76,26 @@ export const runs = udmSync.table(
   (t) => [
     uniqueIndex('runs_definition_window').on(t.definition, t.windowFrom),
     index('runs_definition_window_to').on(t.definition, t.windowTo),
+    index('runs_failed')
+      .on(t.definition, t.windowFrom)
+      .where(sql`state = 'failed'`),
     index('runs_unfinished')
       .on(t.definition, t.state)
-      .where(sql`state not in ('done', 'cancelled')`),
+      .where(sql`state not in ('done', 'cancelled', 'failed')`),
     check('runs_window', sql`window_from < window_to`),
     check('runs_state', oneOf('state', runStates)),
     check('runs_origin', oneOf('origin', runOrigins)),
   ],
 );
+
+/** One row for each definition with a schedule: when it last fired, so that a missed tick is noticed. */
+export const schedules = udmSync.table('schedules', {
+  definition: text('definition').primaryKey(),
+  cron: text('cron').notNull(),
+  timeZone: text('time_zone').notNull(),
+  lastTickAt: instant('last_tick_at').notNull(),
+  nextTickAt: instant('next_tick_at').notNull(),
+});
 
 /** One row for each upstream export job we asked for, or meant to ask for. */
 export const exports = udmSync.table(
@@ -182,7 +194,9 @@ export const history = udmSync.table(
   'history',
   {
     id: bigserial('id', { mode: 'number' }).primaryKey(),
-    at: instant('at').notNull().default(sql`clock_timestamp()`),
+    at: instant('at')
+      .notNull()
+      .default(sql`clock_timestamp()`),
     runId: bigint('run_id', { mode: 'number' })
       .notNull()
       .references(() => runs.id, { onDelete: 'cascade' }),
@@ -193,5 +207,8 @@ export const history = udmSync.table(
     who: text('who').notNull(),
     reason: text('reason'),
   },
-  (t) => [index('history_run').on(t.runId, t.id), check('history_subject', oneOf('subject', ['run', 'export', 'file']))],
+  (t) => [
+    index('history_run').on(t.runId, t.id),
+    check('history_subject', oneOf('subject', ['run', 'export', 'file'])),
+  ],
 );

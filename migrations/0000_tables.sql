@@ -92,6 +92,14 @@ CREATE TABLE "udm_sync"."runs" (
 	CONSTRAINT "runs_origin" CHECK (origin in ('schedule', 'backfill'))
 );
 --> statement-breakpoint
+CREATE TABLE "udm_sync"."schedules" (
+	"definition" text PRIMARY KEY NOT NULL,
+	"cron" text NOT NULL,
+	"time_zone" text NOT NULL,
+	"last_tick_at" timestamp (3) with time zone NOT NULL,
+	"next_tick_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
 ALTER TABLE "udm_sync"."exports" ADD CONSTRAINT "exports_run_id_runs_id_fk" FOREIGN KEY ("run_id") REFERENCES "udm_sync"."runs"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "udm_sync"."files" ADD CONSTRAINT "files_run_id_runs_id_fk" FOREIGN KEY ("run_id") REFERENCES "udm_sync"."runs"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "udm_sync"."files" ADD CONSTRAINT "files_export_id_exports_id_fk" FOREIGN KEY ("export_id") REFERENCES "udm_sync"."exports"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
@@ -106,4 +114,5 @@ CREATE INDEX "files_expiring" ON "udm_sync"."files" USING btree ("expires_at") W
 CREATE INDEX "history_run" ON "udm_sync"."history" USING btree ("run_id","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "runs_definition_window" ON "udm_sync"."runs" USING btree ("definition","window_from");--> statement-breakpoint
 CREATE INDEX "runs_definition_window_to" ON "udm_sync"."runs" USING btree ("definition","window_to");--> statement-breakpoint
-CREATE INDEX "runs_unfinished" ON "udm_sync"."runs" USING btree ("definition","state") WHERE state not in ('done', 'cancelled');
+CREATE INDEX "runs_failed" ON "udm_sync"."runs" USING btree ("definition","window_from") WHERE state = 'failed';--> statement-breakpoint
+CREATE INDEX "runs_unfinished" ON "udm_sync"."runs" USING btree ("definition","state") WHERE state not in ('done', 'cancelled', 'failed');

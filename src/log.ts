@@ -34,7 +34,11 @@ export function createLogger(
   if (pretty)
     return pino({ ...base, transport: { target: 'pino-pretty', options: { destination, sync: true } } });
   return pino(
-    { ...base, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    {
+      ...base,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
     pino.destination({ dest: destination, sync: true }),
   );
 }

@@ -42,7 +42,13 @@ export async function migrateDatabase(url: string): Promise<{ applied: number }>
       migrationsFolder: migrationsFolder(),
       migrationsSchema: 'udm_sync_migrations',
     });
-    const boss = new PgBoss({ connectionString: url, schema: queueSchema, supervise: false, schedule: false, max: 2 });
+    const boss = new PgBoss({
+      connectionString: url,
+      schema: queueSchema,
+      supervise: false,
+      schedule: false,
+      max: 2,
+    });
     boss.on('error', () => undefined);
     await boss.start();
     await boss.stop({ graceful: false });
@@ -74,6 +80,8 @@ async function appliedMigrations(client: pg.Client): Promise<number> {
     `select to_regclass('udm_sync_migrations.__drizzle_migrations')::text as known`,
   );
   if (!rows[0]?.known) return 0;
-  const counted = await client.query<{ n: string }>('select count(*) as n from udm_sync_migrations.__drizzle_migrations');
+  const counted = await client.query<{ n: string }>(
+    'select count(*) as n from udm_sync_migrations.__drizzle_migrations',
+  );
   return Number(counted.rows[0]?.n ?? 0);
 }

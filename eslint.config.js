@@ -5,7 +5,8 @@ import tseslint from 'typescript-eslint';
  * The arrows between the parts, as ARCHITECTURE.md draws them: what each folder of src may import.
  * Everyone may import src/errors.ts and src/log.ts; nothing in src may import the simulator, the demo or tests.
  */
-const arrows: Record<string, readonly string[]> = {
+/** @type {Record<string, string[]>} */
+const arrows = {
   udm: [],
   sinks: [],
   config: [],
@@ -16,7 +17,11 @@ const arrows: Record<string, readonly string[]> = {
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 
-function boundary(part: string, allowed: readonly string[]) {
+/**
+ * @param {string} part
+ * @param {string[]} allowed
+ */
+function boundary(part, allowed) {
   const forbidden = Object.keys(arrows).filter((other) => other !== part && !allowed.includes(other));
   const group = [...forbidden.map((f) => `../${f}/**`), ...outside.map((o) => `**/${o}/**`)];
   return {
@@ -24,8 +29,12 @@ function boundary(part: string, allowed: readonly string[]) {
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ group, message: `src/${part} may not import this: see the arrows in ARCHITECTURE.md.` }] },
-      ] as const,
+        {
+          patterns: [
+            { group, message: `src/${part} may not import this: see the arrows in ARCHITECTURE.md.` },
+          ],
+        },
+      ],
     },
   };
 }
@@ -35,9 +44,12 @@ export default tseslint.config(
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.js'] }, tsconfigRootDir: import.meta.dirname } },
     rules: {
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       '@typescript-eslint/no-confusing-void-expression': 'off',
       '@typescript-eslint/consistent-type-imports': 'error',
@@ -54,5 +66,8 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ['src/cli/**', 'demo/**', 'simulator/**', 'scripts/**', 'bench/**', 'test/**'], rules: { 'no-console': 'off' } },
+  {
+    files: ['src/cli/**', 'demo/**', 'simulator/**', 'scripts/**', 'bench/**', 'test/**'],
+    rules: { 'no-console': 'off' },
+  },
 );

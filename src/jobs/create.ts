@@ -1,0 +1,272 @@
+import { DateTime } from 'luxon';
+import type { DefinitionConfig, TenantConfig } from '../config/config.ts';
+import { UdmSyncError } from '../errors.ts';
+import type { Claim, StepPayload } from '../queue/queue.ts';
+import { databaseNow, lockFor } from '../store/database.ts';
+import {
+  countLiveExports,
+  insertIntent,
+  liveExport,
+  moveExport,
+  noteCreateSent,
+  noteNotCreated,
+} from '../store/exports.ts';
+import type { Export } from '../store/exports.ts';
+import { moveRun } from '../store/runs.ts';
+import type { Run } from '../store/runs.ts';
+import type { ExportJobRequest, UdmClient } from '../udm/types.ts';
+import { definitionOf } from './context.ts';
+import type { Pipeline } from './context.ts';
+import { carriesMarker, jobTitle, newMarker } from './marker.ts';
+import { afterFailedExport, logFields, settleStep } from './settle.ts';
+import type { Outcome } from './settle.ts';
+import type { Window } from './windows.ts';
+
+/** How often a run that waits for its tenant's limit asks again. */
+const queueForLimitMs = 3_000;
+
+/**
+ * The step of a `planned` run: commits the intent to create an upstream job, and with it the marker that finds the
+ * job again. Waits while the tenant has as many live jobs as it may.
+ */
+export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
+  if (run.cancelRequestedAt) {
+    await settleStep(pipeline, claim, run, { to: 'cancelled', reason: 'cancelled before it was exported' });
+    return;
+  }
+  const definition = definitionOf(pipeline, run);
+  const tenant = tenantOf(pipeline, run);
+  const { db, queue, who } = pipeline;
+  const marker = newMarker();
+  const window = { from: run.windowFrom, to: run.windowTo };
+  const request = jobRequest(definition, tenant, window, marker);
+  const begun = await db.transaction(async (tx) => {
+    await lockFor(tx, `exports:${run.tenant}`);
+    // A second statement after the lock: it sees what the previous holder committed.
+    if ((await countLiveExports(tx, run.tenant)) >= tenant.limits.exports) return false;
+    await queue.complete(tx, claim);
+    const attempt = run.attempt + 1;
+    await insertIntent(tx, { runId: run.id, tenant: run.tenant, attempt, marker, request }, who);
+    await moveRun(tx, run, 'creating', who, undefined, { attempt });
+    await queue.sendStep(tx, run.id);
+    return true;
+  });
+  if (!begun) {
+    const reason = `waiting: ${tenant.limits.exports} exports of ${run.tenant} are running (tenants.${run.tenant}.limits.exports)`;
+    await settleStep(pipeline, claim, run, { reason, nextMs: queueForLimitMs * (0.7 + 0.6 * Math.random()) });
+  }
+}
+
+/**
+ * The step of a `creating` run: makes sure that exactly one upstream job carries the marker.
+ *
+ * Whoever may have sent the request before (this worker, or one that died or is merely frozen), its request can no
+ * longer be under way once the request's time limit and `worker.createSettle` have passed: only then is the upstream
+ * searched for the marker, and only if nothing carries it is the job created.
+ */
+export async function createExport(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
+  const tenant = tenantOf(pipeline, run);
+  const upstream = pipeline.upstream(run.tenant);
+  const row = await liveExport(pipeline.db, run.id);
+  if (!row) throw new UdmSyncError('ERR_STATE', `Run ${run.id} is being created but has no intent.`);
+
+  if (row.createSentAt) {
+    const settledAt =
+      row.createSentAt.getTime() + tenant.requestTimeoutMs + pipeline.config.worker.createSettleMs;
+    const waitMs = settledAt - (await databaseNow(pipeline.db)).getTime();
+    if (waitMs > 0) {
+      await settleStep(pipeline, claim, run, {
+        nextMs: waitMs,
+        reason: 'waiting until the create request has settled',
+      });
+      return;
+    }
+    const found = await findByMarker(upstream, row.marker, claim.signal);
+    if (found.length > 0) {
+      await adopt(pipeline, claim, run, row, found, 'found by its marker after the answer was lost');
+      return;
+    }
+  }
+  if (run.cancelRequestedAt) {
+    await settleStep(pipeline, claim, run, {
+      to: 'cancelled',
+      reason: 'cancelled before the upstream job was created',
+      also: (tx) => moveExport(tx, row, 'cancelled', pipeline.who, 'never created'),
+    });
+    return;
+  }
+  await sendCreate(pipeline, claim, run, row, tenant.requestTimeoutMs);
+}
+
+async function sendCreate(
+  pipeline: Pipeline,
+  claim: Claim<StepPayload>,
+  run: Run,
+  row: Export,
+  requestTimeoutMs: number,
+): Promise<void> {
+  const upstream = pipeline.upstream(run.tenant);
+  const definition = definitionOf(pipeline, run);
+  const window = { from: run.windowFrom, to: run.windowTo };
+  const request = jobRequest(definition, tenantOf(pipeline, run), window, row.marker);
+  await pipeline.db.transaction(async (tx) => {
+    await pipeline.queue.renew(tx, claim);
+    await noteCreateSent(tx, row.id, request);
+  });
+  // From here on the request must be out, and answered, within its time limit: others rely on that (see above).
+  const signal = AbortSignal.any([claim.signal, AbortSignal.timeout(requestTimeoutMs)]);
+  let id: string | undefined;
+  try {
+    ({ id } = await upstream.createJob(request, signal));
+  } catch (error) {
+    if (hadNoEffect(error)) await noteNotCreated(pipeline.db, row.id);
+    if (!isRefusal(error)) throw error;
+    const outcome = afterFailedExport(pipeline, run, `the upstream refused the job: ${error.message}`);
+    const reason = outcome.reason;
+    await settleStep(pipeline, claim, run, {
+      ...outcome,
+      also: async (tx) => {
+        await moveExport(tx, row, 'failed', pipeline.who, reason);
+        await outcome.also?.(tx, run);
+      },
+    });
+    return;
+  }
+  // After a second send, an earlier one may have arrived late after all: then the first is kept.
+  const found =
+    id === undefined || row.createTries > 0 ? await findByMarker(upstream, row.marker, claim.signal) : [];
+  if (id !== undefined && !found.includes(id)) found.push(id);
+  if (found.length === 0) {
+    await settleStep(pipeline, claim, run, {
+      nextMs: pipeline.config.worker.createSettleMs,
+      reason: 'the upstream accepted the job but named no id; it is looked for by its marker',
+    });
+    return;
+  }
+  await adopt(pipeline, claim, run, row, found, undefined);
+}
+
+/** Makes the first of the jobs that carry the marker ours, and cancels any other. */
+async function adopt(
+  pipeline: Pipeline,
+  claim: Claim<StepPayload>,
+  run: Run,
+  row: Export,
+  found: readonly string[],
+  reason: string | undefined,
+): Promise<void> {
+  const [kept, ...surplus] = found;
+  if (kept === undefined) return;
+  for (const id of surplus) {
+    pipeline.logger.warn(
+      logFields(run, { upstreamJob: id, kept }),
+      'a second job carries our marker; cancelling it',
+    );
+    await pipeline.upstream(run.tenant).cancelJob(id, claim.signal);
+  }
+  const outcome: Outcome = {
+    to: run.cancelRequestedAt ? 'cancelling' : 'exporting',
+    ...(reason === undefined ? {} : { reason }),
+    nextMs: run.cancelRequestedAt ? 0 : pipeline.config.worker.poll.minMs,
+    also: (tx) =>
+      moveExport(
+        tx,
+        row,
+        'created',
+        pipeline.who,
+        surplus.length > 0
+          ? `upstream job ${kept}; cancelled ${surplus.join(', ')}`
+          : (reason ?? `upstream job ${kept}`),
+        { upstreamJobId: kept },
+      ),
+  };
+  await settleStep(pipeline, claim, run, outcome);
+}
+
+/** Ids of all upstream jobs that carry the marker, oldest first as far as the upstream says. */
+async function findByMarker(upstream: UdmClient, marker: string, signal: AbortSignal): Promise<string[]> {
+  const jobs: { id: string; createdMs: number }[] = [];
+  for await (const job of upstream.listJobs({ title: marker }, signal)) {
+    if (carriesMarker(job.title, marker))
+      jobs.push({ id: job.id, createdMs: job.createdDate?.getTime() ?? 0 });
+  }
+  jobs.sort((a, b) => a.createdMs - b.createdMs || a.id.localeCompare(b.id, 'en', { numeric: true }));
+  const ids = jobs.map((job) => job.id);
+  // A one-off job may already have moved on to history only.
+  for await (const entry of upstream.listHistory({ title: marker }, signal)) {
+    if (carriesMarker(entry.title, marker) && entry.jobId !== undefined && !ids.includes(entry.jobId))
+      ids.push(entry.jobId);
+  }
+  return ids;
+}
+
+/** A definite no to this very request: asking the same again will not help. */
+function isRefusal(error: unknown): error is UdmSyncError {
+  return error instanceof UdmSyncError && error.code === 'ERR_UDM_BAD_REQUEST';
+}
+
+/** Whether the job certainly does not exist: the request was refused, or never left. Anything else may have created it. */
+function hadNoEffect(error: unknown): boolean {
+  return (
+    error instanceof UdmSyncError &&
+    /^ERR_UDM_(BAD_REQUEST|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN|UNAVAILABLE)$/.test(
+      error.code,
+    )
+  );
+}
+
+function tenantOf(pipeline: Pipeline, run: Run): TenantConfig {
+  const tenant = pipeline.config.tenants[run.tenant];
+  if (tenant) return tenant;
+  throw new UdmSyncError(
+    'ERR_TENANT_GONE',
+    `Run ${run.id} belongs to the tenant "${run.tenant}", which the config no longer has.`,
+    {
+      hint: `Put the tenant back, or cancel the run with: udm-sync cancel ${run.id}`,
+    },
+  );
+}
+
+/** The body of POST /v10/export/jobs: a one-off job over exactly the window. */
+export function jobRequest(
+  definition: DefinitionConfig,
+  tenant: TenantConfig,
+  window: Window,
+  marker: string,
+): ExportJobRequest {
+  const { source, type, subType, media, attachments, fileSplitSize } = definition;
+  return {
+    source,
+    type,
+    title: jobTitle(definition, window, marker),
+    description: `Created by udm-sync for ${definition.name}`,
+    timeFrame: {
+      all: false,
+      dateFrom: formatInstant(window.from, tenant.dateFormat),
+      dateTo: formatInstant(window.to, tenant.dateFormat),
+    },
+    schedulerParam: { immediately: true },
+    jobParams: {
+      ...(fileSplitSize === undefined ? {} : { fileSplitSize }),
+      ...(subType === undefined ? {} : { type: subType }),
+      ...(media === undefined ? {} : { media }),
+      exportAttachments: attachments,
+    },
+    suspended: false,
+  };
+}
+
+/** An instant in the tenant's `dateFormat`, in UTC. */
+export function formatInstant(instant: Date, format: string): string {
+  const utc = DateTime.fromJSDate(instant, { zone: 'utc' });
+  switch (format) {
+    case 'iso':
+      return utc.toFormat("yyyy-MM-dd'T'HH:mm:ss'Z'");
+    case 'iso-millis':
+      return utc.toFormat("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'");
+    case 'epoch-ms':
+      return String(instant.getTime());
+    default:
+      return utc.toFormat(format);
+  }
+}

@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto';
+import type { DefinitionConfig } from '../config/config.ts';
+import type { Window } from './windows.ts';
+
+/** A word that no other job's title holds: how a job of ours is found again when its create answer was lost. */
+export function newMarker(): string {
+  return `us${randomBytes(10).toString('hex')}`;
+}
+
+/** The upstream title: for people first, with the marker at the end. */
+export function jobTitle(definition: DefinitionConfig, window: Window, marker: string): string {
+  const from = window.from.toISOString().slice(0, 16);
+  const to = window.to.toISOString().slice(0, 16);
+  return `udm-sync ${definition.name} ${from}Z-${to}Z ${marker}`;
+}
+
+/** Whether a title is one of ours with this marker; the upstream's own filter only says "contains". */
+export function carriesMarker(title: string | undefined, marker: string): boolean {
+  return title !== undefined && title.split(/\s+/).includes(marker);
+}

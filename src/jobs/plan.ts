@@ -1,0 +1,117 @@
+import type { DefinitionConfig } from '../config/config.ts';
+import { nextRuns } from '../config/cron.ts';
+import { databaseNow, lockFor } from '../store/database.ts';
+import type { Transaction } from '../store/database.ts';
+import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
+import type { Run, RunOrigin } from '../store/runs.ts';
+import { findSchedule, noteTick } from '../store/schedules.ts';
+import type { Pipeline } from './context.ts';
+import { logFields } from './settle.ts';
+import { cut, dueWindows, subtract } from './windows.ts';
+import type { Window } from './windows.ts';
+
+/**
+ * What a cron tick, a start-up and each minute do: plans what the definition's schedule owes.
+ *
+ * A window is owed once it was complete at a time the schedule fired. When it last fired and fires next is kept in
+ * Postgres, so a tick that came while no worker ran is made up for. Any number of replicas may call this at any time.
+ */
+export async function planBySchedule(pipeline: Pipeline, definition: DefinitionConfig): Promise<Run[]> {
+  const { schedule } = definition;
+  if (!schedule) return [];
+  return planned(pipeline, definition, async (tx, now) => {
+    const known = await findSchedule(tx, definition.name);
+    const same = known?.cron === schedule.cron && known.timeZone === schedule.timeZone;
+    if (same && known.nextTickAt > now) return known.lastTickAt;
+    const [nextTickAt] = nextRuns(schedule.cron, schedule.timeZone, 1);
+    await noteTick(tx, {
+      definition: definition.name,
+      ...schedule,
+      lastTickAt: now,
+      nextTickAt: nextTickAt ?? now,
+    });
+    return now;
+  });
+}
+
+/** Plans every window that is complete now, whatever the schedule says: for `udm-sync run`. */
+export function planDue(pipeline: Pipeline, definition: DefinitionConfig): Promise<Run[]> {
+  return planned(pipeline, definition, (_tx, now) => Promise.resolve(now));
+}
+
+/** At most `windows.catchUp` runs of a definition are unfinished at a time; `asOf` says until when windows are owed. */
+async function planned(
+  pipeline: Pipeline,
+  definition: DefinitionConfig,
+  asOf: (tx: Transaction, now: Date) => Promise<Date>,
+): Promise<Run[]> {
+  const runs = await pipeline.db.transaction(async (tx) => {
+    await lockFor(tx, `plan:${definition.name}`);
+    const now = await asOf(tx, await databaseNow(tx));
+    const { lengthMs, lagMs, start, catchUp } = definition.windows;
+    const limit = catchUp - (await countUnfinished(tx, definition.name));
+    if (limit <= 0) return [];
+    const scheduled = await scheduledStretch(tx, definition.name);
+    const inserted: Run[] = [];
+    for (const window of dueWindows({ now, lengthMs, lagMs, start, scheduled, limit }))
+      inserted.push(...(await insertUncovered(pipeline, tx, definition, window, 'schedule')));
+    return inserted;
+  });
+  for (const run of runs) announce(pipeline, run);
+  return runs;
+}
+
+/** The windows of `range` that no run of the definition covers yet. */
+export async function missingWindows(
+  db: Parameters<typeof runsTouching>[0],
+  definition: DefinitionConfig,
+  range: Window,
+): Promise<Window[]> {
+  const there = await runsTouching(db, definition.name, range.from, range.to);
+  const covered = there.map((run) => ({ from: run.windowFrom, to: run.windowTo }));
+  return subtract(range, covered).flatMap((gap) => cut(gap, definition.windows.lengthMs));
+}
+
+/** Plans one window by hand (backfill); undefined when somebody else has planned it meanwhile. */
+export async function planWindow(
+  pipeline: Pipeline,
+  definition: DefinitionConfig,
+  window: Window,
+  origin: RunOrigin,
+): Promise<Run[]> {
+  const runs = await pipeline.db.transaction(async (tx) => {
+    await lockFor(tx, `plan:${definition.name}`);
+    return insertUncovered(pipeline, tx, definition, window, origin);
+  });
+  for (const run of runs) announce(pipeline, run);
+  return runs;
+}
+
+async function insertUncovered(
+  pipeline: Pipeline,
+  tx: Transaction,
+  definition: DefinitionConfig,
+  window: Window,
+  origin: RunOrigin,
+): Promise<Run[]> {
+  const missing = await missingWindows(tx, definition, window);
+  const runs = await insertRuns(
+    tx,
+    missing.map(({ from, to }) => ({
+      definition: definition.name,
+      tenant: definition.tenant,
+      sink: definition.sink,
+      windowFrom: from,
+      windowTo: to,
+      origin,
+    })),
+    pipeline.who,
+  );
+  for (const run of runs) await pipeline.queue.sendStep(tx, run.id);
+  return runs;
+}
+
+function announce(pipeline: Pipeline, run: Run): void {
+  const window = `${run.windowFrom.toISOString()}/${run.windowTo.toISOString()}`;
+  pipeline.logger.info(logFields(run, { window, origin: run.origin }), 'run planned');
+}

@@ -1,0 +1,166 @@
+import { UdmSyncError } from '../errors.ts';
+import type { Claim, StepPayload } from '../queue/queue.ts';
+import { databaseNow } from '../store/database.ts';
+import { liveExport, moveExport, notePoll } from '../store/exports.ts';
+import type { Export } from '../store/exports.ts';
+import { appendHistory } from '../store/history.ts';
+import type { Run } from '../store/runs.ts';
+import { classifyStatus } from '../udm/status.ts';
+import type { StatusMeaning } from '../udm/status.ts';
+import type { ExportJob, HistoryEntry } from '../udm/types.ts';
+import { definitionOf } from './context.ts';
+import type { Pipeline } from './context.ts';
+import { pollDelay } from './delays.ts';
+import { carriesMarker } from './marker.ts';
+import { afterFailedExport, logFields, settleStep } from './settle.ts';
+import type { Outcome } from './settle.ts';
+
+/** A listing may lag behind: a job counts as vanished only after this many looks in a row that found nothing. */
+const absencesUntilVanished = 4;
+
+export interface Sighting {
+  readonly job: ExportJob | undefined;
+  readonly entry: HistoryEntry | undefined;
+  readonly status: StatusMeaning;
+  readonly word: string | undefined;
+}
+
+/** The step of an `exporting` run: looks at the upstream job once and decides when to look again. */
+export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
+  const row = await liveExport(pipeline.db, run.id);
+  if (!row) throw new UdmSyncError('ERR_STATE', `Run ${run.id} is exporting but has no live export.`);
+  if (run.cancelRequestedAt) {
+    await settleStep(pipeline, claim, run, {
+      to: 'cancelling',
+      nextMs: 0,
+      reason: 'cancelled by an operator',
+    });
+    return;
+  }
+  const seen = await look(pipeline, run, row, claim.signal);
+  const now = await databaseNow(pipeline.db);
+  const outcome = decide(pipeline, run, row, seen, now);
+  const progress = seen.status === 'completed' ? 100 : seen.entry?.progress;
+  pipeline.events.emit('progress', { run, progress });
+  const firstOfItsKind = seen.status === 'unknown' && seen.word !== undefined && seen.word !== row.statusWord;
+  if (firstOfItsKind)
+    pipeline.logger.warn(
+      logFields(run, { word: seen.word }),
+      'the upstream uses a status word this version does not know; it is taken as "not finished" (tenants.*.statusWords teaches it)',
+    );
+  await settleStep(pipeline, claim, run, {
+    ...outcome,
+    also: async (tx) => {
+      await notePoll(tx, row.id, {
+        absentPolls: seen.entry || seen.job ? 0 : row.absentPolls + 1,
+        ...(seen.entry ? { upstreamHistoryId: seen.entry.id } : {}),
+        ...(seen.word === undefined ? {} : { statusWord: seen.word }),
+        ...(progress === undefined ? {} : { progress: Math.round(progress) }),
+      });
+      if (firstOfItsKind)
+        await appendHistory(tx, [
+          {
+            runId: run.id,
+            subject: 'export',
+            from: row.state,
+            to: row.state,
+            who: pipeline.who,
+            reason: `unknown status word "${seen.word ?? ''}"`,
+          },
+        ]);
+      await outcome.also?.(tx, run);
+    },
+  });
+}
+
+function decide(pipeline: Pipeline, run: Run, row: Export, seen: Sighting, now: Date): Outcome {
+  const ended = (
+    to: 'completed' | 'failed' | 'cancelled' | 'vanished',
+    reason: string | undefined,
+    outcome: Outcome,
+  ): Outcome => ({
+    ...outcome,
+    also: async (tx) => {
+      await moveExport(tx, row, to, pipeline.who, reason);
+      await outcome.also?.(tx, run);
+    },
+  });
+  const words = seen.word === undefined ? '' : ` ("${seen.word}")`;
+  const why = seen.entry?.reason === undefined ? '' : `: ${seen.entry.reason}`;
+  switch (seen.status) {
+    case 'completed':
+      // Without a history entry there is nothing to collect by yet.
+      if (seen.entry) return ended('completed', undefined, { to: 'collecting', nextMs: 0 });
+      break;
+    case 'failed': {
+      const reason = `the upstream reports the export as failed${words}${why}`;
+      return ended('failed', reason, afterFailedExport(pipeline, run, reason));
+    }
+    case 'cancelled': {
+      const reason = `the export was cancelled upstream${words}${why}`;
+      return ended('cancelled', reason, afterFailedExport(pipeline, run, reason));
+    }
+    default:
+  }
+  if (!seen.entry && !seen.job && row.absentPolls + 1 >= absencesUntilVanished) {
+    const reason = 'the upstream no longer knows the job, nor a history entry of it';
+    return ended('vanished', reason, afterFailedExport(pipeline, run, reason));
+  }
+  const definition = definitionOf(pipeline, run);
+  const elapsed = now.getTime() - (row.createdAt ?? row.intendedAt).getTime();
+  if (elapsed > definition.maxExportDurationMs)
+    return {
+      to: 'cancelling',
+      nextMs: 0,
+      reason: `not finished within maxExportDuration (${Math.round(definition.maxExportDurationMs / 60_000)} min)`,
+    };
+  const { minMs, maxMs } = pipeline.config.worker.poll;
+  return { nextMs: pollDelay(elapsed, seen.entry?.progress, { minMs, maxMs }, Math.random()) };
+}
+
+/** What the upstream says of an export now: GET history (by id, or listed by job) with its progress, else the job. */
+export async function look(
+  pipeline: Pipeline,
+  run: Run,
+  row: Export,
+  signal: AbortSignal,
+): Promise<Sighting> {
+  const upstream = pipeline.upstream(run.tenant);
+  let entry =
+    row.upstreamHistoryId === null ? undefined : await upstream.getHistory(row.upstreamHistoryId, signal);
+  if (!entry && row.upstreamJobId !== null) {
+    for await (const candidate of upstream.listHistory({ jobId: row.upstreamJobId }, signal)) {
+      if (candidate.jobId === row.upstreamJobId || carriesMarker(candidate.title, row.marker)) {
+        entry = candidate;
+        break;
+      }
+    }
+  }
+  const needsJob = entry?.status === undefined && row.upstreamJobId !== null;
+  const job =
+    needsJob && row.upstreamJobId !== null ? await upstream.getJob(row.upstreamJobId, signal) : undefined;
+  const word = entry?.status ?? job?.status;
+  const status = word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline, run.tenant));
+  if (
+    entry &&
+    entry.progress === undefined &&
+    status !== 'completed' &&
+    status !== 'failed' &&
+    status !== 'cancelled'
+  ) {
+    const progress = await upstream.getHistoryProgress(entry.id, signal);
+    if (progress !== undefined) entry = { ...entry, progress };
+  }
+  return { job, entry, status, word };
+}
+
+/** The config lists words by meaning; the classifier asks for the meaning of a word. */
+function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMeaning> {
+  const { completed, failed, cancelled, running, waiting } =
+    pipeline.config.tenants[tenant]?.statusWords ?? {};
+  const lists = { completed, failed, cancelled, running, waiting } as const;
+  const words: Record<string, StatusMeaning> = {};
+  for (const meaning of ['completed', 'failed', 'cancelled', 'running', 'waiting'] as const)
+    for (const word of lists[meaning] ?? []) words[word] = meaning;
+  return words;
+}

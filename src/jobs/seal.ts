@@ -1,0 +1,94 @@
+import { crc32 } from 'node:zlib';
+import { Readable } from 'node:stream';
+import type { Claim, StepPayload } from '../queue/queue.ts';
+import { proveStored } from '../sinks/verify.ts';
+import { databaseNow } from '../store/database.ts';
+import { filesOfExport } from '../store/files.ts';
+import { hasTransfers, patchRun } from '../store/runs.ts';
+import type { Run } from '../store/runs.ts';
+import { addFiles, completedExport, listExportFiles, manifestKeyOf, queueTransfers } from './collect.ts';
+import { definitionOf } from './context.ts';
+import type { Pipeline } from './context.ts';
+import { assessSet } from './file-set.ts';
+import { buildManifest } from './manifest.ts';
+import { settleStep } from './settle.ts';
+
+/**
+ * The step of a `transferring` run once no file is pending: lists the export's files once more, and when nothing is
+ * new, the set is complete and every file verified, writes the manifest. Only that makes the run `stored`.
+ */
+export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
+  if (run.cancelRequestedAt) {
+    await settleStep(pipeline, claim, run, {
+      to: 'cancelled',
+      reason: 'cancelled by an operator; nothing was deleted upstream',
+    });
+    return;
+  }
+  const row = await completedExport(pipeline, run);
+  const known = await filesOfExport(pipeline.db, row.id);
+  const now = await databaseNow(pipeline.db);
+  const pending = known.filter((file) => file.state === 'waiting' || file.state === 'transferring');
+  if (pending.length > 0) {
+    // Their last transfer queues this step again; should the queue have lost them, queue them anew.
+    await settleStep(pipeline, claim, run, {
+      also: async (tx) => {
+        if (!(await hasTransfers(tx, run.id))) await queueTransfers(pipeline, tx, run, pending, now);
+      },
+    });
+    return;
+  }
+  const bad = known.filter((file) => file.state === 'dead' || file.state === 'lost');
+  if (bad.length > 0) {
+    const lost = bad.filter((file) => file.state === 'lost').length;
+    const example = bad[0];
+    const reason =
+      `${bad.length} of ${known.length} files could not be stored (${bad.length - lost} dead, ${lost} lost), ` +
+      `the first: "${example?.name ?? ''}": ${example?.reason ?? ''}`;
+    await settleStep(pipeline, claim, run, { to: 'failed', reason });
+    return;
+  }
+  const listed = await listExportFiles(pipeline, run, row, claim.signal);
+  const names = new Set(known.map((file) => file.name));
+  const fresh = listed.filter((file) => !names.has(file.name));
+  if (fresh.length > 0) {
+    await settleStep(pipeline, claim, run, {
+      reason: `${fresh.length} more files have appeared`,
+      also: async (tx) => {
+        await addFiles(pipeline, tx, run, row, fresh, now);
+      },
+    });
+    return;
+  }
+  const definition = definitionOf(pipeline, run);
+  const set = assessSet([...names]);
+  if (!set.complete) {
+    const waited = now.getTime() - (row.finishedAt ?? now).getTime();
+    const reason = `the split set is incomplete: ${set.missing} is not listed`;
+    await settleStep(
+      pipeline,
+      claim,
+      run,
+      waited > definition.maxExportDurationMs
+        ? { to: 'failed', reason: `${reason}; nothing was deleted upstream` }
+        : { reason, nextMs: pipeline.config.worker.collectSettleMs },
+    );
+    return;
+  }
+  const { sink, verify } = pipeline.sink(run.sink);
+  const manifest = buildManifest(run, definition, row, known, sink.uri, now);
+  const body = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+  const key = manifestKeyOf(pipeline, run);
+  await sink.put(key, Readable.from([body]), {
+    length: body.length,
+    contentType: 'application/json',
+    signal: claim.signal,
+  });
+  await proveStored(sink, key, { bytes: body.length, crc32: crc32(body) }, verify, claim.signal);
+  await settleStep(pipeline, claim, run, {
+    to: 'stored',
+    reason: `${manifest.totals.files} files, ${manifest.totals.bytes} bytes`,
+    nextMs: 0,
+    also: (tx) => patchRun(tx, run.id, { manifestKey: key }),
+  });
+}

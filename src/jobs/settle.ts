@@ -1,0 +1,141 @@
+import { UdmSyncError, describeError } from '../errors.ts';
+import { LostClaimError } from '../queue/queue.ts';
+import type { Claim, StepPayload } from '../queue/queue.ts';
+import type { Transaction } from '../store/database.ts';
+import { liveExport } from '../store/exports.ts';
+import { lockRun, moveRun, patchRun } from '../store/runs.ts';
+import type { Run, RunState } from '../store/runs.ts';
+import { backoff } from './delays.ts';
+import type { Pipeline } from './context.ts';
+
+/** What a step decided, to be committed together with its completion. */
+export interface Outcome {
+  /** Where the run goes; absent: it stays. */
+  readonly to?: RunState;
+  readonly reason?: string;
+  /** When the next step is due, in ms from now; absent: none is queued (the run is final, or transfers go on). */
+  readonly nextMs?: number;
+  /** Further effects on the database, in the same transaction. */
+  readonly also?: (tx: Transaction, run: Run) => Promise<void>;
+}
+
+/** The claim could not be kept, or the process stops: not a failure of the run. */
+function isInterruption(error: unknown, claim: Claim<unknown>, pipeline: Pipeline): boolean {
+  return error instanceof LostClaimError || claim.signal.aborted || pipeline.draining.aborted;
+}
+
+const surroundings =
+  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN)|SINK_\w+|DATABASE|DEFINITION_GONE|TENANT_GONE|SINK_GONE)$/;
+
+/**
+ * Failures of the surroundings: waiting and trying again is right however long they last, because an operator or
+ * time mends them and nothing is lost meanwhile.
+ */
+export function isSurroundings(error: unknown): boolean {
+  return error instanceof UdmSyncError && surroundings.test(error.code);
+}
+
+/** Commits what a step did, its completion and the next step in one transaction. */
+export async function settleStep(
+  pipeline: Pipeline,
+  claim: Claim<StepPayload>,
+  run: Run,
+  outcome: Outcome,
+): Promise<void> {
+  const { db, queue, who, events } = pipeline;
+  await db.transaction(async (tx) => {
+    await queue.complete(tx, claim);
+    await outcome.also?.(tx, run);
+    const nextStepAt = outcome.nextMs === undefined ? null : new Date(Date.now() + outcome.nextMs);
+    if (outcome.to !== undefined && outcome.to !== run.state)
+      await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepAt });
+    else await patchRun(tx, run.id, { stepFailures: 0, reason: outcome.reason ?? null, nextStepAt });
+    if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
+  });
+  if (outcome.to !== undefined && outcome.to !== run.state) {
+    pipeline.logger.info(
+      logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason }),
+      'run moved',
+    );
+    events.emit('run', { run, from: run.state, to: outcome.to, reason: outcome.reason });
+  }
+}
+
+/** Commits that a step failed: when it is tried again, or that the run has failed. */
+export async function settleFailure(
+  pipeline: Pipeline,
+  claim: Claim<StepPayload>,
+  run: Run,
+  error: unknown,
+): Promise<void> {
+  if (isInterruption(error, claim, pipeline)) {
+    await giveBack(pipeline, claim, run);
+    return;
+  }
+  const { db, queue, who, logger, config } = pipeline;
+  const definition = config.definitions[run.definition];
+  const attempts = definition?.retry.attempts ?? 5;
+  const bounds = {
+    minMs: definition?.retry.minDelayMs ?? 30_000,
+    maxMs: definition?.retry.maxDelayMs ?? 1_800_000,
+  };
+  const failures = run.stepFailures + 1;
+  const reason = describeError(error);
+  // Once stored, the data is safe and only upstream clean-up is left: that never becomes a failed run.
+  const giveUp = !isSurroundings(error) && failures >= attempts && run.state !== 'stored';
+  const delay = backoff(failures, bounds, Math.random());
+  await db.transaction(async (tx) => {
+    await queue.complete(tx, claim);
+    if (giveUp) {
+      await moveRun(tx, run, 'failed', who, reason);
+      return;
+    }
+    const nextStepAt = new Date(Date.now() + delay);
+    await patchRun(tx, run.id, { stepFailures: failures, reason, nextStepAt });
+    await queue.sendStep(tx, run.id, delay);
+  });
+  const code = error instanceof UdmSyncError ? error.code : undefined;
+  logger.warn(
+    logFields(run, { state: run.state, code, reason, retryInMs: giveUp ? undefined : Math.round(delay) }),
+    'step failed',
+  );
+  if (giveUp) pipeline.events.emit('run', { run, from: run.state, to: 'failed', reason });
+}
+
+/** Hands the step to whoever comes next, without counting a failure. */
+async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
+  await pipeline.db.transaction(async (tx) => {
+    await pipeline.queue.complete(tx, claim);
+    await pipeline.queue.sendStep(tx, run.id);
+  });
+}
+
+/** An export ended without files: try again with a new job, or give up when the attempts are used up. */
+export function afterFailedExport(pipeline: Pipeline, run: Run, reason: string): Outcome {
+  const retry = pipeline.config.definitions[run.definition]?.retry;
+  const failures = run.failures + 1;
+  if (run.cancelRequestedAt) return { to: 'cancelled', reason };
+  if (failures >= (retry?.attempts ?? 5)) {
+    return { to: 'failed', reason, also: (tx) => patchRun(tx, run.id, { failures }) };
+  }
+  const bounds = { minMs: retry?.minDelayMs ?? 30_000, maxMs: retry?.maxDelayMs ?? 1_800_000 };
+  return {
+    to: 'planned',
+    reason,
+    nextMs: backoff(failures, bounds, Math.random()),
+    also: (tx) => patchRun(tx, run.id, { failures }),
+  };
+}
+
+/** Where an unfinished run goes on: by its latest export, never by creating a second live one. */
+export async function resumeState(tx: Transaction, runId: number): Promise<RunState> {
+  const run = await lockRun(tx, runId);
+  const live = await liveExport(tx, runId);
+  if (live) return live.state === 'intended' ? 'creating' : 'exporting';
+  return run?.state === 'transferring' ? 'transferring' : 'planned';
+}
+
+/** The fields every log line about a run carries. */
+export function logFields(run: Run, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { run: run.id, definition: run.definition, tenant: run.tenant, attempt: run.attempt, ...more };
+}

@@ -1,0 +1,273 @@
+import pRetry from 'p-retry';
+import { UdmSyncError, describeError } from '../errors.ts';
+import type { Claim, TransferPayload } from '../queue/queue.ts';
+import { proveStored } from '../sinks/verify.ts';
+import type { Proof } from '../sinks/verify.ts';
+import { databaseNow, lockFor } from '../store/database.ts';
+import type { Transaction } from '../store/database.ts';
+import { latestExport } from '../store/exports.ts';
+import type { Export } from '../store/exports.ts';
+import { claimFiles, countFilesByState, countTransfers, moveFile } from '../store/files.ts';
+import type { File } from '../store/files.ts';
+import { findRun, lockRun } from '../store/runs.ts';
+import type { Run } from '../store/runs.ts';
+import { queueTransfers } from './collect.ts';
+import type { Pipeline } from './context.ts';
+import { backoff } from './delays.ts';
+import { isSurroundings, logFields } from './settle.ts';
+
+/** How often a batch that waits for its tenant's limit asks again. */
+const queueForLimitMs = 1_500;
+/** A broken connection is tried again at once, before it counts as an attempt of the file. */
+const quickRetries = 2;
+
+interface Stored {
+  readonly file: File;
+  readonly bytes: number;
+  readonly crc32: number;
+  readonly etag: string | undefined;
+  readonly sourceEtag: string | undefined;
+  readonly proof: Proof;
+}
+type Result =
+  | { readonly kind: 'verified'; readonly file: File; readonly stored: Stored }
+  | { readonly kind: 'failed'; readonly file: File; readonly error: unknown }
+  | { readonly kind: 'given-back'; readonly file: File };
+
+/**
+ * Copies a batch of files into the sink, one after another, proves each, and commits what was achieved together
+ * with the batch's completion. A file that fails is queued again by itself and holds up none of the others.
+ */
+export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPayload>): Promise<void> {
+  const run = await findRun(pipeline.db, claim.payload.runId);
+  if (run?.state !== 'transferring') {
+    await pipeline.db.transaction((tx) => pipeline.queue.complete(tx, claim));
+    return;
+  }
+  const files = await begin(pipeline, claim, run);
+  if (files === undefined) return;
+  const row = await latestExport(pipeline.db, run.id);
+  const results: Result[] = [];
+  for (const file of files) {
+    if (pipeline.draining.aborted || claim.signal.aborted) results.push({ kind: 'given-back', file });
+    else results.push(await attempt(pipeline, claim.signal, run, row, file));
+  }
+  await finish(pipeline, claim, results);
+}
+
+/** Claims the batch's files, or puts the batch off while the tenant has as many transfers as it may. */
+async function begin(
+  pipeline: Pipeline,
+  claim: Claim<TransferPayload>,
+  run: Run,
+): Promise<File[] | undefined> {
+  const { db, queue, who, config } = pipeline;
+  const { fileIds, tenant } = claim.payload;
+  const limit = config.tenants[tenant]?.limits.transfers ?? 1;
+  return db.transaction(async (tx) => {
+    await lockFor(tx, `transfers:${tenant}`);
+    if ((await countTransfers(tx, tenant, claim.id)) < limit) {
+      await queue.renew(tx, claim);
+      return claimFiles(tx, fileIds, claim.id, who);
+    }
+    const now = await databaseNow(tx);
+    await queue.complete(tx, claim);
+    const waiting = fileIds.map((id) => ({ id, announcedSize: 0, expiresAt: now }));
+    await queueTransfers(pipeline, tx, run, waiting, now, queueForLimitMs * (0.7 + 0.6 * Math.random()));
+    return undefined;
+  });
+}
+
+async function attempt(
+  pipeline: Pipeline,
+  signal: AbortSignal,
+  run: Run,
+  row: Export | undefined,
+  file: File,
+): Promise<Result> {
+  try {
+    const stored = await pRetry(() => transferFile(pipeline, signal, run, row, file), {
+      retries: quickRetries,
+      minTimeout: 250,
+      maxTimeout: 2000,
+      randomize: true,
+      signal,
+      shouldRetry: ({ error }) => error instanceof UdmSyncError && error.retryable && !isSurroundings(error),
+    });
+    pipeline.events.emit('file', {
+      run,
+      fileId: file.id,
+      name: file.name,
+      state: 'verified',
+      bytes: stored.bytes,
+    });
+    return { kind: 'verified', file, stored };
+  } catch (error) {
+    if (signal.aborted || pipeline.draining.aborted) return { kind: 'given-back', file };
+    return { kind: 'failed', file, error };
+  }
+}
+
+/** GET /v10/files/{name} → 303 → GET → sink.put → proof. The whole way of one file's bytes. */
+async function transferFile(
+  pipeline: Pipeline,
+  signal: AbortSignal,
+  run: Run,
+  row: Export | undefined,
+  file: File,
+): Promise<Stored> {
+  const upstream = pipeline.upstream(run.tenant);
+  const { sink, verify } = pipeline.sink(run.sink);
+  const url = await upstream.locateFile(file.name, signal);
+  if (!url)
+    throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file "${file.name}".`, {
+      hint: 'It may have been deleted there by somebody, or its 30 days are over.',
+    });
+  const download = await upstream.download(url, { signal });
+  try {
+    const length = download.length;
+    const put = await sink.put(file.key, download.body, {
+      ...(length === undefined ? {} : { length }),
+      metadata: provenance(run, row, file),
+      contentType: 'application/octet-stream',
+      signal,
+      onProgress: (bytes) =>
+        pipeline.events.emit('bytes', {
+          run,
+          fileId: file.id,
+          name: file.name,
+          bytes,
+          total: length ?? file.announcedSize ?? undefined,
+        }),
+    });
+    // Without a Content-Length only the announced size can tell a body that ended early from a whole one.
+    if (length === undefined && file.announcedSize !== null && put.bytes < file.announcedSize)
+      throw new UdmSyncError(
+        'ERR_FILE_SHORT',
+        `"${file.name}" ended after ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
+        { retryable: true },
+      );
+    const proof = await proveStored(sink, file.key, { bytes: put.bytes, crc32: put.crc32 }, verify, signal);
+    return {
+      file,
+      bytes: put.bytes,
+      crc32: put.crc32,
+      etag: put.etag ?? proof.etag,
+      sourceEtag: download.etag,
+      proof,
+    };
+  } finally {
+    download.destroy();
+  }
+}
+
+/** Where an object came from, as its metadata says. */
+function provenance(run: Run, row: Export | undefined, file: File): Record<string, string> {
+  return {
+    'udm-tenant': run.tenant,
+    'udm-definition': run.definition,
+    'udm-window-from': run.windowFrom.toISOString(),
+    'udm-window-to': run.windowTo.toISOString(),
+    'udm-run': String(run.id),
+    ...(row?.upstreamJobId == null ? {} : { 'udm-job': row.upstreamJobId }),
+    ...(row?.upstreamHistoryId == null ? {} : { 'udm-history': row.upstreamHistoryId }),
+    'udm-file': file.name,
+  };
+}
+
+/** Commits the results, the completion, and what comes next: the failed files again, or the run's next step. */
+async function finish(
+  pipeline: Pipeline,
+  claim: Claim<TransferPayload>,
+  results: readonly Result[],
+): Promise<void> {
+  const { db, queue } = pipeline;
+  await db.transaction(async (tx) => {
+    await queue.complete(tx, claim);
+    const run = await lockRun(tx, claim.payload.runId);
+    if (!run) return;
+    const now = await databaseNow(tx);
+    for (const result of results) await record(pipeline, tx, run, result, now);
+    if (run.state !== 'transferring') return;
+    const exportId = results[0]?.file.exportId ?? (await latestExport(tx, run.id))?.id;
+    const counts = exportId === undefined ? {} : await countFilesByState(tx, exportId);
+    if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run.id);
+  });
+}
+
+async function record(
+  pipeline: Pipeline,
+  tx: Transaction,
+  run: Run,
+  result: Result,
+  now: Date,
+): Promise<void> {
+  const { who, events, logger } = pipeline;
+  const { file } = result;
+  if (result.kind === 'verified') {
+    const { bytes, crc32, etag, sourceEtag, proof } = result.stored;
+    await moveFile(tx, file, 'verified', who, `proof: ${proof.level}`, {
+      size: bytes,
+      crc32: crc32Text(crc32),
+      etag: etag ?? null,
+      sourceEtag: sourceEtag ?? null,
+      proof: proof.level,
+      attempts: file.attempts + 1,
+    });
+    return;
+  }
+  const again = { ...file, expiresAt: file.expiresAt };
+  if (result.kind === 'given-back') {
+    await moveFile(tx, file, 'waiting', who, 'given back: the worker stops');
+    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [again], now);
+    return;
+  }
+  const verdict = judge(pipeline, run, file, result.error, now);
+  await moveFile(tx, file, verdict.state, who, verdict.reason, { attempts: verdict.attempts });
+  logger.warn(
+    logFields(run, {
+      file: file.name,
+      state: verdict.state,
+      attempts: verdict.attempts,
+      reason: verdict.reason,
+    }),
+    'transfer failed',
+  );
+  events.emit('file', {
+    run,
+    fileId: file.id,
+    name: file.name,
+    state: verdict.state === 'waiting' ? 'failed' : verdict.state,
+    bytes: 0,
+  });
+  if (verdict.state === 'waiting' && run.state === 'transferring')
+    await queueTransfers(pipeline, tx, run, [again], now, verdict.delayMs);
+}
+
+interface Verdict {
+  readonly state: 'waiting' | 'dead' | 'lost';
+  readonly attempts: number;
+  readonly reason: string;
+  readonly delayMs: number;
+}
+
+/** What becomes of a file whose transfer failed. Failures of the surroundings use up no attempt. */
+function judge(pipeline: Pipeline, run: Run, file: File, error: unknown, now: Date): Verdict {
+  const retry = pipeline.config.definitions[run.definition]?.retry;
+  const limit = retry?.attempts ?? 5;
+  const bounds = { minMs: retry?.minDelayMs ?? 30_000, maxMs: retry?.maxDelayMs ?? 1_800_000 };
+  const surroundings = isSurroundings(error);
+  const attempts = surroundings ? file.attempts : file.attempts + 1;
+  const reason = describeError(error);
+  const delayMs = backoff(Math.max(1, attempts), bounds, Math.random());
+  const missing = error instanceof UdmSyncError && error.code === 'ERR_FILE_MISSING';
+  if (missing && (now > file.expiresAt || attempts >= limit))
+    return { state: 'lost', attempts, reason, delayMs };
+  if (attempts >= limit && !surroundings) return { state: 'dead', attempts, reason, delayMs };
+  return { state: 'waiting', attempts, reason, delayMs };
+}
+
+/** A CRC-32 as people and zip tools write it: eight lower-case hex digits. */
+export function crc32Text(crc32: number): string {
+  return crc32.toString(16).padStart(8, '0');
+}

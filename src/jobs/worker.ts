@@ -1,0 +1,88 @@
+import cron from 'node-cron';
+import type { ScheduledTask } from 'node-cron';
+import type { DefinitionConfig } from '../config/config.ts';
+import { describeError } from '../errors.ts';
+import { stuckRuns } from '../store/runs.ts';
+import { planBySchedule } from './plan.ts';
+import type { Pipeline } from './context.ts';
+import { runStep } from './steps.ts';
+import { transferBatch } from './transfer.ts';
+
+export interface WorkerOptions {
+  /** Definitions to plan by their schedules; none for `backfill`. */
+  readonly schedules: readonly DefinitionConfig[];
+  /** How often catch-up and rescue look, besides the cron ticks. Default 60 s. */
+  readonly tickMs?: number;
+  /** Called after each look at the database that succeeded. */
+  readonly onTick?: () => void;
+}
+
+/** A running worker; see `startWorker`. */
+export interface Worker {
+  /** Stops planning and claiming, waits up to `graceMs` for work under way, hands back the rest. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Starts to work: claims steps and transfers, plans by cron and each minute, rescues runs without a next step. */
+export async function startWorker(pipeline: Pipeline, options: WorkerOptions): Promise<Worker> {
+  const { queue, config, logger } = pipeline;
+  await queue.work(
+    {
+      step: (claim) => runStep(pipeline, claim),
+      transfer: (claim) => transferBatch(pipeline, claim),
+    },
+    { steps: config.worker.exports, transfers: config.worker.transfers },
+  );
+
+  const plan = async (definition: DefinitionConfig) => {
+    try {
+      await planBySchedule(pipeline, definition);
+    } catch (error) {
+      logger.error(
+        { definition: definition.name, reason: describeError(error) },
+        'planning failed; the next tick tries again',
+      );
+    }
+  };
+  const tasks: ScheduledTask[] = [];
+  for (const definition of options.schedules) {
+    if (!definition.schedule) continue;
+    const { cron: expression, timeZone: timezone } = definition.schedule;
+    tasks.push(
+      cron.schedule(expression, () => plan(definition), { timezone, name: definition.name, noOverlap: true }),
+    );
+  }
+
+  const tick = async () => {
+    try {
+      await rescue(pipeline);
+      options.onTick?.();
+    } catch (error) {
+      logger.error({ reason: describeError(error) }, 'looking for runs without a next step failed');
+    }
+    for (const definition of options.schedules) await plan(definition);
+  };
+  let ticking = tick();
+  const timer = setInterval(() => {
+    ticking = ticking.then(tick);
+  }, options.tickMs ?? 60_000);
+
+  return {
+    async stop(graceMs) {
+      clearInterval(timer);
+      for (const task of tasks) await task.destroy();
+      await ticking;
+      await queue.stop(graceMs);
+    },
+  };
+}
+
+/** Queues the next step of runs that have none. */
+export async function rescue(pipeline: Pipeline): Promise<number> {
+  const stuck = await stuckRuns(pipeline.db);
+  for (const { id, state } of stuck) {
+    pipeline.logger.warn({ run: id, state }, 'this run had no next step in the queue; it has one again');
+    await pipeline.queue.sendStep(pipeline.db, id);
+  }
+  return stuck.length;
+}

@@ -1,0 +1,228 @@
+import { sql } from 'drizzle-orm';
+import { PgBoss, fromDrizzle } from 'pg-boss';
+import type { Job } from 'pg-boss';
+import { z } from 'zod';
+import { UdmSyncError, describeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Executor, Transaction } from '../store/database.ts';
+import { queueSchema } from '../store/migrate.ts';
+
+const stepPayload = z.object({ runId: z.number().int() });
+const transferPayload = z.object({
+  runId: z.number().int(),
+  tenant: z.string(),
+  fileIds: z.array(z.number().int()).min(1),
+});
+
+/** The next short piece of work on one run. */
+export type StepPayload = z.infer<typeof stepPayload>;
+/** A batch of files of one run, copied one after another by one worker. */
+export type TransferPayload = z.infer<typeof transferPayload>;
+
+/** A queue job this worker holds, as long as `signal` is not aborted. */
+export interface Claim<Payload> {
+  readonly queue: 'step' | 'transfer';
+  readonly id: string;
+  /** With the id, names this very attempt: another worker that takes over has a higher one. */
+  readonly retryCount: number;
+  readonly payload: Payload;
+  /** Aborted when another worker took over, or the process must stop now. */
+  readonly signal: AbortSignal;
+}
+
+/** Another worker has taken this job over; whatever this one was about to commit is rolled back. */
+export class LostClaimError extends UdmSyncError {
+  constructor() {
+    super('ERR_LOST_CLAIM', 'Another worker has taken over this work.', {
+      hint: 'Nothing to do: the other worker goes on from the last committed state.',
+    });
+  }
+}
+
+export interface Handlers {
+  step(claim: Claim<StepPayload>): Promise<void>;
+  transfer(claim: Claim<TransferPayload>): Promise<void>;
+}
+
+export interface QueueOptions {
+  readonly url: string;
+  readonly logger: Logger;
+  /** False for commands that only send or inspect. */
+  readonly supervise: boolean;
+}
+
+/** A worker silent for this long has lost its jobs; pg-boss accepts no less. */
+const heartbeatSeconds = 10;
+const heartbeatRefreshSeconds = 2;
+const maxJobSeconds = 23 * 60 * 60;
+/** A queue job is only a reason to look at the run: being retried uses up nothing of the run's own attempts. */
+const retryForEver = 1_000_000;
+const tenYears = 10 * 365 * 24 * 60 * 60;
+
+/** The distributed engine: pg-boss, reduced to what the pipeline needs. */
+export class Queue {
+  readonly #boss: PgBoss;
+  readonly #logger: Logger;
+
+  private constructor(boss: PgBoss, logger: Logger) {
+    this.#boss = boss;
+    this.#logger = logger;
+  }
+
+  /** Connects to the queue in Postgres and makes sure that both queues exist. The schema must have been migrated. */
+  static async open({ url, logger, supervise }: QueueOptions): Promise<Queue> {
+    const boss = new PgBoss({
+      connectionString: url,
+      application_name: 'udm-sync queue',
+      schema: queueSchema,
+      max: 4,
+      migrate: false,
+      createSchema: false,
+      schedule: false,
+      supervise,
+      superviseIntervalSeconds: 1,
+      monitorIntervalSeconds: 1,
+      useListenNotify: supervise,
+      registerInstance: supervise,
+    });
+    boss.on('error', (error) => logger.warn({ reason: describeError(error) }, 'queue error'));
+    await boss.start();
+    const common = {
+      policy: 'exclusive',
+      notify: true,
+      heartbeatSeconds,
+      expireInSeconds: maxJobSeconds,
+      retryLimit: retryForEver,
+      retryDelay: 1,
+      retryBackoff: true,
+      retryDelayMax: 60,
+      retentionSeconds: tenYears,
+      deleteAfterSeconds: 60 * 60,
+    };
+    await boss.createQueue('step', common);
+    await boss.createQueue('transfer', common);
+    return new Queue(boss, logger);
+  }
+
+  /** Starts claiming jobs: up to `steps` and `transfers` of them at once in this process. */
+  async work(handlers: Handlers, concurrency: { steps: number; transfers: number }): Promise<void> {
+    const polling = {
+      pollingIntervalSeconds: 0.5,
+      notifyPollingIntervalSeconds: 0.5,
+      heartbeatRefreshSeconds,
+    };
+    await this.#boss.work<unknown, undefined>(
+      'step',
+      { ...polling, localConcurrency: concurrency.steps },
+      async ([job]) => {
+        if (job) await this.#run(job, () => handlers.step(claimOf('step', job, stepPayload)));
+        return undefined;
+      },
+    );
+    await this.#boss.work<unknown, undefined>(
+      'transfer',
+      { ...polling, localConcurrency: concurrency.transfers },
+      async ([job]) => {
+        if (job) await this.#run(job, () => handlers.transfer(claimOf('transfer', job, transferPayload)));
+        return undefined;
+      },
+    );
+  }
+
+  async #run(job: Job<unknown>, handle: () => Promise<void>): Promise<void> {
+    try {
+      await handle();
+    } catch (error) {
+      if (error instanceof LostClaimError) {
+        this.#logger.warn(
+          { queue: job.name, job: job.id },
+          'another worker has taken over; nothing was changed',
+        );
+        return;
+      }
+      // pg-boss hands the job out again after a delay; the run's state is as it was.
+      this.#logger.error(
+        { queue: job.name, job: job.id, err: error },
+        'a step failed before it could be settled',
+      );
+      throw error;
+    }
+  }
+
+  /** Stops claiming, and waits up to `graceMs` for handlers under way. */
+  async stop(graceMs: number): Promise<void> {
+    await this.#boss.stop({ graceful: graceMs > 0, timeout: Math.max(graceMs, 1000), close: true });
+  }
+
+  /** Queues the next step of a run in the caller's transaction. Does nothing if one is waiting or active. */
+  async sendStep(tx: Executor, runId: number, afterMs = 0): Promise<void> {
+    await this.#boss.send(
+      'step',
+      { runId },
+      { singletonKey: String(runId), startAfter: afterMs / 1000, db: fromDrizzle(tx, sql) },
+    );
+  }
+
+  /** Queues transfers in the caller's transaction; a higher priority is claimed first. */
+  async sendTransfer(
+    tx: Executor,
+    payload: TransferPayload,
+    options: { priority: number; afterMs?: number },
+  ): Promise<void> {
+    await this.#boss.send('transfer', payload, {
+      // Batches of a run never share a file, so the first one names the batch.
+      singletonKey: `${payload.runId}:${payload.fileIds[0] ?? 0}`,
+      priority: options.priority,
+      startAfter: (options.afterMs ?? 0) / 1000,
+      db: fromDrizzle(tx, sql),
+    });
+  }
+
+  /** Makes a run's waiting step due now, or queues one. */
+  async hurry(tx: Executor, runId: number): Promise<void> {
+    const db = fromDrizzle(tx, sql);
+    await this.#boss.update('step', undefined, { singletonKey: String(runId), startAfter: 0, db });
+    await this.sendStep(tx, runId);
+  }
+
+  /**
+   * Completes the claimed job in the caller's transaction.
+   *
+   * @throws LostClaimError when this worker no longer holds it; let it roll the transaction back
+   */
+  async complete(tx: Transaction, claim: Claim<unknown>): Promise<void> {
+    const attempt = { id: claim.id, retryCount: claim.retryCount };
+    held(await this.#boss.complete(claim.queue, attempt, null, { db: fromDrizzle(tx, sql) }));
+  }
+
+  /**
+   * Checks in the caller's transaction that this worker still holds the job, and renews its heartbeat.
+   *
+   * @throws LostClaimError
+   */
+  async renew(tx: Transaction, claim: Claim<unknown>): Promise<void> {
+    const attempt = { id: claim.id, retryCount: claim.retryCount };
+    held(await this.#boss.touch(claim.queue, attempt, { db: fromDrizzle(tx, sql) }));
+  }
+}
+
+// pg-boss types the answer as empty but documents the count.
+const commandAnswer = z.object({ affected: z.number() });
+
+function held(answer: unknown): void {
+  if (commandAnswer.parse(answer).affected !== 1) throw new LostClaimError();
+}
+
+function claimOf<Payload>(
+  queue: 'step' | 'transfer',
+  job: Job<unknown>,
+  schema: z.ZodType<Payload>,
+): Claim<Payload> {
+  return {
+    queue,
+    id: job.id,
+    retryCount: job.retryCount,
+    payload: schema.parse(job.data),
+    signal: job.signal,
+  };
+}

@@ -1,0 +1,166 @@
+import { and, asc, eq, inArray, ne, sql } from 'drizzle-orm';
+import { files } from '../../drizzle/schema.ts';
+import type { FileState } from '../../drizzle/schema.ts';
+import type { Executor, Transaction } from './database.ts';
+import { appendHistory } from './history.ts';
+
+export type File = typeof files.$inferSelect;
+export type NewFile = Pick<
+  typeof files.$inferInsert,
+  'runId' | 'exportId' | 'tenant' | 'name' | 'key' | 'announcedSize' | 'createdUpstreamAt' | 'expiresAt'
+>;
+
+/** Inserts the files that are not known yet; returns only those. */
+export async function insertFiles(tx: Transaction, rows: readonly NewFile[], who: string): Promise<File[]> {
+  const inserted: File[] = [];
+  // Postgres takes 65,535 parameters a statement.
+  for (let at = 0; at < rows.length; at += 1000) {
+    const chunk = rows.slice(at, at + 1000);
+    inserted.push(...(await tx.insert(files).values(chunk).onConflictDoNothing().returning()));
+  }
+  await appendHistory(
+    tx,
+    inserted.map((file) => ({ runId: file.runId, subject: 'file', fileId: file.id, to: 'waiting', who })),
+  );
+  return inserted;
+}
+
+/** The files of an export, by name. */
+export function filesOfExport(db: Executor, exportId: number): Promise<File[]> {
+  return db.select().from(files).where(eq(files.exportId, exportId)).orderBy(asc(files.name));
+}
+
+export function filesOfRun(db: Executor, runId: number): Promise<File[]> {
+  return db.select().from(files).where(eq(files.runId, runId)).orderBy(asc(files.exportId), asc(files.name));
+}
+
+/** How many transfers of a tenant hold files now, besides `claim`. Hold the tenant's lock while you decide by it. */
+export async function countTransfers(tx: Transaction, tenant: string, claim: string): Promise<number> {
+  const [row] = await tx
+    .select({ n: sql<string>`count(distinct claim)` })
+    .from(files)
+    .where(and(eq(files.tenant, tenant), sql`state = 'transferring'`, ne(files.claim, claim)));
+  return Number(row?.n ?? 0);
+}
+
+/** Takes the files of a batch that still wait, or were left by a worker that died, and returns them. */
+export async function claimFiles(
+  tx: Transaction,
+  ids: readonly number[],
+  claim: string,
+  who: string,
+): Promise<File[]> {
+  const before = await tx
+    .select({ id: files.id, state: files.state })
+    .from(files)
+    .where(and(inArray(files.id, [...ids]), inArray(files.state, ['waiting', 'transferring'])))
+    .for('update');
+  if (before.length === 0) return [];
+  const claimed = await tx
+    .update(files)
+    .set({ state: 'transferring', claim, transferStartedAt: sql`clock_timestamp()` })
+    .where(
+      inArray(
+        files.id,
+        before.map((file) => file.id),
+      ),
+    )
+    .returning();
+  const states = new Map(before.map(({ id, state }) => [id, state]));
+  await appendHistory(
+    tx,
+    claimed.map((file) => ({
+      runId: file.runId,
+      subject: 'file',
+      fileId: file.id,
+      from: states.get(file.id),
+      to: 'transferring',
+      who,
+    })),
+  );
+  return claimed.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
+}
+
+type FilePatch = Partial<
+  Pick<File, 'size' | 'crc32' | 'etag' | 'sourceEtag' | 'proof' | 'attempts' | 'reason' | 'claim'>
+>;
+
+/** Moves one file to another state and says so in the run's history. Sets verified_at and deleted_at by the state. */
+export async function moveFile(
+  tx: Transaction,
+  file: Pick<File, 'id' | 'runId' | 'state'>,
+  to: FileState,
+  who: string,
+  reason?: string,
+  patch: FilePatch = {},
+): Promise<void> {
+  await tx
+    .update(files)
+    .set({
+      ...patch,
+      state: to,
+      reason: reason ?? null,
+      ...(to === 'transferring' ? {} : { claim: null }),
+      ...(to === 'verified' ? { verifiedAt: sql`clock_timestamp()` } : {}),
+      ...(to === 'deleted' ? { deletedAt: sql`clock_timestamp()` } : {}),
+    })
+    .where(eq(files.id, file.id));
+  await appendHistory(tx, [
+    { runId: file.runId, subject: 'file', fileId: file.id, from: file.state, to, who, reason },
+  ]);
+}
+
+/** Notes that files are gone upstream: deleted by us, after they were verified. */
+export async function markDeleted(
+  tx: Transaction,
+  gone: readonly Pick<File, 'id' | 'runId' | 'state'>[],
+  who: string,
+): Promise<void> {
+  if (gone.length === 0) return;
+  const ids = gone.map((file) => file.id);
+  await tx
+    .update(files)
+    .set({ state: 'deleted', deletedAt: sql`clock_timestamp()`, reason: null })
+    .where(and(inArray(files.id, ids), eq(files.state, 'verified')));
+  await appendHistory(
+    tx,
+    gone.map((file) => ({
+      runId: file.runId,
+      subject: 'file',
+      fileId: file.id,
+      from: file.state,
+      to: 'deleted',
+      who,
+    })),
+  );
+}
+
+/**
+ * The files of an export that may be deleted upstream: verified, and that fact committed. This query is the only
+ * source of names for DELETE.
+ */
+export function deletableFiles(
+  db: Executor,
+  exportId: number,
+): Promise<Pick<File, 'id' | 'runId' | 'state' | 'name'>[]> {
+  return db
+    .select({ id: files.id, runId: files.runId, state: files.state, name: files.name })
+    .from(files)
+    .where(
+      and(eq(files.exportId, exportId), eq(files.state, 'verified'), sql`${files.verifiedAt} is not null`),
+    )
+    .orderBy(asc(files.name));
+}
+
+/** How many files of an export are in each state. */
+export async function countFilesByState(
+  db: Executor,
+  exportId: number,
+): Promise<Partial<Record<FileState, number>>> {
+  const rows = await db
+    .select({ state: files.state, n: sql<string>`count(*)` })
+    .from(files)
+    .where(eq(files.exportId, exportId))
+    .groupBy(files.state);
+  return Object.fromEntries(rows.map(({ state, n }) => [state, Number(n)]));
+}

@@ -1,0 +1,189 @@
+import { and, asc, desc, eq, gt, inArray, lt, sql } from 'drizzle-orm';
+import { runs } from '../../drizzle/schema.ts';
+import type { RunOrigin, RunState } from '../../drizzle/schema.ts';
+import type { Executor, Transaction } from './database.ts';
+import { appendHistory } from './history.ts';
+import { queueSchema } from './migrate.ts';
+
+export type Run = typeof runs.$inferSelect;
+export type { RunOrigin, RunState };
+
+/** States that no worker changes any more. */
+export const finalStates: readonly RunState[] = ['done', 'failed', 'cancelled'];
+
+/** Written as the partial index `runs_unfinished` has it, so that it serves. */
+const unfinished = sql`${runs.state} not in ('done', 'cancelled', 'failed')`;
+
+export interface NewRun {
+  readonly definition: string;
+  readonly tenant: string;
+  readonly sink: string;
+  readonly windowFrom: Date;
+  readonly windowTo: Date;
+  readonly origin: RunOrigin;
+}
+
+/** Inserts the runs whose window is not there yet; returns only those. */
+export async function insertRuns(tx: Transaction, rows: readonly NewRun[], who: string): Promise<Run[]> {
+  if (rows.length === 0) return [];
+  const inserted = await tx
+    .insert(runs)
+    .values([...rows])
+    .onConflictDoNothing()
+    .returning();
+  await appendHistory(
+    tx,
+    inserted.map((run) => ({ runId: run.id, subject: 'run', to: 'planned', who, reason: run.origin })),
+  );
+  return inserted;
+}
+
+export async function findRun(db: Executor, id: number): Promise<Run | undefined> {
+  const [run] = await db.select().from(runs).where(eq(runs.id, id));
+  return run;
+}
+
+/** The run, locked until the transaction ends: two transfers that finish at once decide one after the other. */
+export async function lockRun(tx: Transaction, id: number): Promise<Run | undefined> {
+  const [run] = await tx.select().from(runs).where(eq(runs.id, id)).for('update');
+  return run;
+}
+
+type RunPatch = Partial<
+  Pick<
+    Run,
+    'attempt' | 'failures' | 'stepFailures' | 'reason' | 'manifestKey' | 'cancelRequestedAt' | 'nextStepAt'
+  >
+>;
+
+/** Changes columns of a run without a change of state. */
+export async function patchRun(tx: Executor, runId: number, patch: RunPatch): Promise<void> {
+  await tx
+    .update(runs)
+    .set({ ...patch, updatedAt: sql`now()` })
+    .where(eq(runs.id, runId));
+}
+
+/** Moves a run to another state and says so in its history, in the caller's transaction. */
+export async function moveRun(
+  tx: Transaction,
+  run: Pick<Run, 'id' | 'state'>,
+  to: RunState,
+  who: string,
+  reason?: string,
+  patch: RunPatch = {},
+): Promise<void> {
+  await tx
+    .update(runs)
+    .set({
+      stepFailures: 0,
+      reason: reason ?? null,
+      nextStepAt: null,
+      ...patch,
+      state: to,
+      updatedAt: sql`now()`,
+      finishedAt: finalStates.includes(to) ? sql`now()` : null,
+    })
+    .where(eq(runs.id, run.id));
+  await appendHistory(tx, [{ runId: run.id, subject: 'run', from: run.state, to, who, reason }]);
+}
+
+/** Runs of a definition whose window touches [from, to), by window. */
+export function runsTouching(db: Executor, definition: string, from: Date, to: Date): Promise<Run[]> {
+  return db
+    .select()
+    .from(runs)
+    .where(and(eq(runs.definition, definition), lt(runs.windowFrom, to), gt(runs.windowTo, from)))
+    .orderBy(asc(runs.windowFrom));
+}
+
+/** The stretch that schedule-planned runs of a definition cover, by two index look-ups. */
+export async function scheduledStretch(
+  db: Executor,
+  definition: string,
+): Promise<{ from: Date; to: Date } | undefined> {
+  const ofSchedule = and(eq(runs.definition, definition), eq(runs.origin, 'schedule'));
+  const [first] = await db
+    .select({ at: runs.windowFrom })
+    .from(runs)
+    .where(ofSchedule)
+    .orderBy(asc(runs.windowFrom))
+    .limit(1);
+  const [last] = await db
+    .select({ at: runs.windowTo })
+    .from(runs)
+    .where(ofSchedule)
+    .orderBy(desc(runs.windowTo))
+    .limit(1);
+  return first && last ? { from: first.at, to: last.at } : undefined;
+}
+
+/** How many runs of a definition are neither done, failed nor cancelled. */
+export async function countUnfinished(db: Executor, definition: string): Promise<number> {
+  const [row] = await db
+    .select({ n: sql<string>`count(*)` })
+    .from(runs)
+    .where(and(eq(runs.definition, definition), unfinished));
+  return Number(row?.n ?? 0);
+}
+
+export function runsById(db: Executor, ids: readonly number[]): Promise<Run[]> {
+  if (ids.length === 0) return Promise.resolve([]);
+  return db
+    .select()
+    .from(runs)
+    .where(inArray(runs.id, [...ids]))
+    .orderBy(asc(runs.definition), asc(runs.windowFrom));
+}
+
+export interface RunFilter {
+  readonly definition?: string | undefined;
+  readonly states?: readonly RunState[] | undefined;
+  readonly limit: number;
+}
+
+/** The newest runs first, by window. */
+export function listRuns(db: Executor, { definition, states, limit }: RunFilter): Promise<Run[]> {
+  return db
+    .select()
+    .from(runs)
+    .where(
+      and(
+        definition === undefined ? undefined : eq(runs.definition, definition),
+        states === undefined ? undefined : inArray(runs.state, [...states]),
+      ),
+    )
+    .orderBy(desc(runs.windowFrom), desc(runs.id))
+    .limit(limit);
+}
+
+const liveStep = sql.raw(
+  `select 1 from ${queueSchema}.job j where j.name = 'step' and j.state < 'completed'`,
+);
+const liveTransfer = sql.raw(
+  `select 1 from ${queueSchema}.job j where j.name = 'transfer' and j.state < 'completed'`,
+);
+
+/** Whether a transfer of the run is waiting or active in the queue. */
+export async function hasTransfers(db: Executor, runId: number): Promise<boolean> {
+  const { rows } = await db.execute(sql`${liveTransfer} and (j.data->>'runId')::bigint = ${runId} limit 1`);
+  return rows.length > 0;
+}
+
+/**
+ * Unfinished runs for which no queue job is waiting or active: nobody would look at them again. It takes a purged
+ * queue or a restored backup to get there; the rescue queues their next step.
+ */
+export async function stuckRuns(db: Executor): Promise<{ id: number; state: RunState }[]> {
+  return db
+    .select({ id: runs.id, state: runs.state })
+    .from(runs)
+    .where(
+      and(
+        unfinished,
+        sql`not exists (${liveStep} and j.singleton_key = ${runs.id}::text)`,
+        sql`not exists (${liveTransfer} and (j.data->>'runId')::bigint = ${runs.id})`,
+      ),
+    )
+    .limit(1000);
+}
