@@ -79,10 +79,11 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   const keyOf = (name: string, choice: FileChoice = {}): ContentKey | undefined => {
     const tenant = tenants.find((t) => choice.tenant === undefined || t.credentials.name === choice.tenant);
-    const file = tenant?.files.findLast(
-      (f) => f.name === name && (choice.generation === undefined || f.generation >= choice.generation),
-    );
-    return tenant && file && tenant.contentKey({ ...file, generation: choice.generation ?? file.generation });
+    const { generation } = choice;
+    const files = tenant?.files.filter((f) => f.name === name) ?? [];
+    // An entry holds every generation after the one of the entry before it.
+    const file = generation === undefined ? files.at(-1) : files.find((f) => f.generation >= generation);
+    return tenant && file && tenant.contentKey({ ...file, generation: generation ?? file.generation });
   };
 
   const close = async () => {
