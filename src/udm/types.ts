@@ -136,7 +136,11 @@ export interface Download {
   /** With its quotes, as received; absent if weak. */
   readonly etag?: string;
   readonly lastModified?: Date;
-  /** Throws ERR_DOWNLOAD_TRUNCATED if the connection ends before `length` bytes. */
+  /**
+   * Throws ERR_DOWNLOAD_TRUNCATED if the connection ends before `length` bytes, ERR_DOWNLOAD_BROKEN if it breaks,
+   * ERR_DOWNLOAD_STALLED if nothing comes for the idle time; all retryable. Without `length` and without chunks, an
+   * early end cannot be told from the end: compare the bytes with what file-metadatas says.
+   */
   readonly body: AsyncIterable<Uint8Array>;
   /** Stops the transfer and frees the socket. */
   destroy(): void;
@@ -146,7 +150,11 @@ export interface Download {
  * The upstream: every operation of the UDM v10 reference.
  *
  * Lists are pages fetched as you iterate. `get*` answers undefined on 404. Deletes treat 404 as done.
- * Errors are `UdmError` (src/udm/errors.ts) with a code, the endpoint and no secret.
+ * Errors are `UdmError` (src/udm/errors.ts) with a code, the endpoint and no secret; when the caller's signal aborts,
+ * its reason is thrown. Every call has a deadline, retries what is safe to repeat, and may throw ERR_UDM_UNAVAILABLE,
+ * ERR_UDM_TIMEOUT, ERR_UDM_API_KEY, ERR_UDM_CLIENT_CREDENTIALS, ERR_UDM_USER_CREDENTIALS, ERR_UDM_UNAUTHORIZED,
+ * ERR_UDM_FORBIDDEN, ERR_UDM_BAD_REQUEST, ERR_UDM_NOT_FOUND, ERR_UDM_ANSWER, ERR_UDM_ANSWER_TOO_LARGE; lists also
+ * ERR_UDM_PAGING, and what takes a name ERR_UDM_NAME for one that no URL can carry.
  */
 export interface UdmClient {
   /** GET /v10/cipher; undefined when no certificate was uploaded. */
@@ -173,7 +181,7 @@ export interface UdmClient {
   getHistoryProgress(id: string, signal?: AbortSignal): Promise<number | undefined>;
   /** DELETE /v10/export/history/{id} */
   deleteHistory(id: string, signal?: AbortSignal): Promise<void>;
-  /** DELETE /v10/export/history?jobIDs= */
+  /** DELETE /v10/export/history?jobIDs= : any number of ids, sent in lists of at most 100. */
   deleteHistoryList(jobIds: readonly string[], signal?: AbortSignal): Promise<DeleteResult>;
 
   /** GET /v10/export/jobs, all pages. */
@@ -193,7 +201,7 @@ export interface UdmClient {
   updateJob(id: string, body: ExportJobRequest, signal?: AbortSignal): Promise<void>;
   /** DELETE /v10/export/jobs/{id} */
   deleteJob(id: string, signal?: AbortSignal): Promise<void>;
-  /** DELETE /v10/export/jobs?jobIDs= */
+  /** DELETE /v10/export/jobs?jobIDs= : any number of ids, sent in lists of at most 100. */
   deleteJobList(ids: readonly string[], signal?: AbortSignal): Promise<DeleteResult>;
   /** POST /v10/export/jobs/cancel/{id}; false when the upstream no longer knows the job. */
   cancelJob(id: string, signal?: AbortSignal): Promise<boolean>;
@@ -205,7 +213,10 @@ export interface UdmClient {
   /** GET /v10/file-metadatas, all pages. */
   listFileMetadatas(filter?: FileFilter, signal?: AbortSignal): AsyncIterable<FileMetadata>;
 
-  /** GET /v10/files?filename=a,b: at most 100 names, none with a comma. */
+  /**
+   * GET /v10/files?filename=a,b: any number of names, sent in lists of at most 100. Names that no list can hold, or
+   * that no answer speaks of, are located one by one, so every name ends in `urls` or in `missing`.
+   */
   presignFiles(
     names: readonly string[],
     signal?: AbortSignal,
@@ -215,7 +226,9 @@ export interface UdmClient {
   /**
    * GET on the pre-signed URL, without our credentials. `ERR_PRESIGNED_EXPIRED` when S3 says the URL is too old,
    * `ERR_PRESIGNED_CHANGED` on 412, `ERR_PRESIGNED_REFUSED` when the address is not allowed,
-   * `ERR_PRESIGNED_NOT_FOUND` on 404.
+   * `ERR_PRESIGNED_NOT_FOUND` on 404, `ERR_PRESIGNED_DENIED` on other 4xx, `ERR_DOWNLOAD_RANGE` on 416 or a wrong
+   * range, `ERR_DOWNLOAD_ENCODED` when the body is compressed in transit, `ERR_DOWNLOAD_UNREACHABLE` when there is no
+   * answer or a 5xx. A server may answer 200 with the whole to a range: look at `status`.
    */
   download(url: PresignedUrl, options?: DownloadOptions): Promise<Download>;
   /** DELETE /v10/files/{filename} */
