@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** The Postgres server of a whole test run. */
+export interface TestServer {
+  /** What it is and why, for people. */
+  readonly description: string;
+  /** URL of a superuser. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+const image = 'postgres:18-alpine';
+
+/** Postgres in Docker where an engine answers and has the image, else the embedded one. */
+export async function startTestServer(): Promise<TestServer> {
+  if (!(await dockerAnswers())) return startEmbedded('no Docker engine answers');
+  try {
+    return await startContainer();
+  } catch (error) {
+    return startEmbedded(
+      `Docker cannot run ${image}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+/** Looks where testcontainers would: DOCKER_HOST, its own settings, the usual sockets. */
+async function dockerAnswers(): Promise<boolean> {
+  const { getContainerRuntimeClient } = await import('testcontainers');
+  const asked = getContainerRuntimeClient().then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([asked, delay(2_000, false, { ref: false })]);
+}
+
+async function startContainer(): Promise<TestServer> {
+  const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
+  const hasty = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
+  const container = await new PostgreSqlContainer(image)
+    .withCommand(['postgres', ...hasty.flatMap((setting) => ['-c', setting])])
+    .start();
+  return {
+    description: `${image} in Docker`,
+    url: container.getConnectionUri(),
+    stop: async () => {
+      await container.stop();
+    },
+  };
+}
+
+async function startEmbedded(reason: string): Promise<TestServer> {
+  const keeper = spawn(process.execPath, [join(import.meta.dirname, 'postgres-keeper.ts')], {
+    // A process group of its own: Ctrl-C is ours to answer, by closing its stdin.
+    detached: true,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(keeper, 'exit');
+  const url = await Promise.race([
+    once(createInterface(keeper.stdout), 'line').then(([line]) => String(line)),
+    ended.then(() => undefined),
+  ]);
+  if (url === undefined) throw new Error('The embedded Postgres did not start; what it said is above.');
+  return {
+    description: `embedded (${reason})`,
+    url,
+    stop: async () => {
+      keeper.stdin.end();
+      await ended;
+    },
+  };
+}
