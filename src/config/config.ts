@@ -1,0 +1,154 @@
+/**
+ * What a configuration is once it has been read, checked and completed with defaults.
+ * Durations are milliseconds (`…Ms`), sizes bytes (`…Bytes`), paths absolute, dates UTC.
+ */
+export interface Config {
+  readonly database: DatabaseConfig;
+  readonly tenants: Readonly<Record<string, TenantConfig>>;
+  readonly sinks: Readonly<Record<string, SinkConfig>>;
+  readonly definitions: Readonly<Record<string, DefinitionConfig>>;
+  readonly worker: WorkerConfig;
+  readonly log: LogConfig;
+}
+
+export interface DatabaseConfig {
+  /** `postgres://…`, with its password. Absent: the embedded Postgres in `dataDir`. */
+  readonly url?: string;
+  readonly dataDir: string;
+  readonly poolSize: number;
+  /** Whether worker, run and backfill bring the schema up to date when they start. */
+  readonly migrate: boolean;
+}
+
+/** How a tenant's access token is obtained. */
+export type AuthConfig =
+  | {
+      readonly grant: 'password';
+      readonly clientId: string;
+      readonly clientSecret: string;
+      readonly username: string;
+      readonly password: string;
+    }
+  | { readonly grant: 'client_credentials'; readonly clientId: string; readonly clientSecret: string }
+  | {
+      readonly grant: 'refresh_token';
+      readonly clientId: string;
+      readonly clientSecret: string;
+      readonly refreshToken: string;
+    }
+  | { readonly grant: 'token'; readonly token: string };
+
+export interface TenantConfig {
+  readonly name: string;
+  /** Without a trailing slash and without `/udm`. */
+  readonly baseUrl: string;
+  readonly apiKey: string;
+  readonly auth: AuthConfig;
+  readonly limits: {
+    readonly requestsPerSecond: number;
+    /** Upstream jobs of ours alive at once, across all workers. */
+    readonly exports: number;
+    /** Files in transfer at once, across all workers. */
+    readonly transfers: number;
+  };
+  readonly requestTimeoutMs: number;
+  /** `iso`, `iso-millis`, `epoch-ms` or a Luxon format; `formatUpstreamDate` renders it. */
+  readonly dateFormat: string;
+  /** Words for job states beyond those the program knows. */
+  readonly statusWords: Readonly<Record<StatusWord, readonly string[]>>;
+  readonly download: {
+    /** Empty: any public host. */
+    readonly allowedHosts: readonly string[];
+    readonly allowPrivateAddresses: boolean;
+  };
+}
+
+export type StatusWord = 'completed' | 'failed' | 'cancelled' | 'running' | 'waiting';
+
+export interface S3SinkConfig {
+  readonly name: string;
+  readonly type: 's3';
+  readonly bucket: string;
+  /** Without slashes at either end; empty for none. */
+  readonly prefix: string;
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly forcePathStyle: boolean;
+  /** Absent: the SDK's default credential chain. */
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+  readonly sse?:
+    | { readonly type: 'AES256' }
+    | { readonly type: 'aws:kms'; readonly kmsKeyId?: string; readonly bucketKey?: boolean };
+  readonly storageClass?: string;
+  readonly partSizeBytes: number;
+  readonly concurrency: number;
+  readonly expectedBucketOwner?: string;
+  readonly verify: VerifyMode;
+}
+
+export interface FilesystemSinkConfig {
+  readonly name: string;
+  readonly type: 'filesystem';
+  readonly directory: string;
+  readonly verify: VerifyMode;
+}
+
+export type SinkConfig = S3SinkConfig | FilesystemSinkConfig;
+
+/** `head` trusts what the store says of the object; `read` reads the whole object back. */
+export type VerifyMode = 'head' | 'read';
+
+/** What is deleted upstream once everything of a run is verified. */
+export type DeletePolicy = 'files' | 'files-and-job' | 'nothing';
+
+export interface DefinitionConfig {
+  readonly name: string;
+  /** A key of `Config.tenants`. */
+  readonly tenant: string;
+  /** A key of `Config.sinks`. */
+  readonly sink: string;
+  readonly source: string;
+  readonly type: string;
+  /** Travels as `jobParams.type`. */
+  readonly subType?: string;
+  readonly media?: readonly string[];
+  readonly attachments: boolean;
+  /** Digits; the upstream wants it as a string. */
+  readonly fileSplitSize?: string;
+  /** Absent: only `run` and `backfill` plan this definition. */
+  readonly schedule?: { readonly cron: string; readonly timeZone: string };
+  readonly windows: {
+    readonly lengthMs: number;
+    /** How long after its end a window is left alone, for late data. */
+    readonly lagMs: number;
+    /** Where history starts. */
+    readonly start?: Date;
+    /** Most windows planned and not yet done at once. */
+    readonly catchUp: number;
+  };
+  /** Text for `compileKeyTemplate`; already checked. */
+  readonly key: string;
+  readonly delete: DeletePolicy;
+  readonly maxExportDurationMs: number;
+  readonly retry: { readonly attempts: number; readonly minDelayMs: number; readonly maxDelayMs: number };
+}
+
+export interface WorkerConfig {
+  /** Exports this process follows at once. */
+  readonly exports: number;
+  /** Files this process transfers at once. */
+  readonly transfers: number;
+  readonly shutdownGraceMs: number;
+  readonly poll: { readonly minMs: number; readonly maxMs: number };
+  /** How long after a create of unknown outcome the job is looked for before another is made. */
+  readonly createSettleMs: number;
+  /** How long the list of files must have stood still before it counts as whole. */
+  readonly collectSettleMs: number;
+}
+
+export interface LogConfig {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  readonly format: 'auto' | 'json' | 'pretty';
+}

@@ -1,0 +1,323 @@
+import { z } from 'zod';
+import type { StatusWord } from './config.ts';
+import { cronProblem, timeZoneProblem } from './cron.ts';
+import { dateFormatProblem, namedDateFormats } from './date-format.ts';
+import * as is from './fields.ts';
+import { compileKeyTemplate, defaultKeyTemplate } from './key-template.ts';
+import { UsageError } from '../errors.ts';
+import { isMapping } from './tree.ts';
+
+/** Names of tenants, sinks and definitions: they become part of keys and titles. */
+export const namePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
+const missing = (issue: { input?: unknown }, otherwise: string) =>
+  issue.input === undefined ? 'is required' : otherwise;
+
+/** A mapping with fixed settings; any other is a mistake. */
+function section<T extends z.core.$ZodLooseShape>(shape: T) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'invalid_type' ? missing(issue, 'must be a mapping of settings') : undefined,
+  });
+}
+
+/** A choice of mappings told apart by one setting. */
+function oneOf<T extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]]>(
+  discriminator: string,
+  kinds: string,
+  options: T,
+) {
+  return z.discriminatedUnion(discriminator, options, {
+    error: (issue) =>
+      isMapping(issue.input) ? `must be one of ${kinds}` : missing(issue, 'must be a mapping of settings'),
+  });
+}
+
+/** Entries by name. The names are checked in cross-checks.ts, so that a wrong one does not hide its entry. */
+function entries<T extends z.ZodType<object>>(what: string, entry: T) {
+  const name = z.string().meta({ pattern: namePattern.source });
+  return z
+    .record(name, entry, { error: (issue) => missing(issue, `must be a mapping of names to ${what}`) })
+    .transform((found, context) => {
+      if (Object.keys(found).length === 0) context.addIssue(`must hold at least one of ${what}`);
+      return Object.fromEntries(Object.entries(found).map(([key, value]) => [key, { name: key, ...value }]));
+    })
+    .meta({ minProperties: 1 });
+}
+
+const database = section({
+  url: is
+    .postgresUrl()
+    .exactOptional()
+    .describe('Postgres connection string. Left out: an embedded Postgres. DATABASE_URL overrides it.'),
+  dataDir: is
+    .path('./.udm-sync')
+    .prefault('./.udm-sync')
+    .describe('Where the embedded Postgres keeps its data.'),
+  poolSize: is.number(2, 500).prefault(10).describe('Most connections of one process.'),
+  migrate: is
+    .flag()
+    .prefault(true)
+    .describe('Bring the schema up to date when worker, run or backfill start.'),
+});
+
+const client = {
+  clientId: is.text('udm-client').describe('OAuth client id.'),
+  clientSecret: is.secret('clientSecret', "the OAuth client's secret").describe('OAuth client secret.'),
+};
+
+const auth = oneOf('grant', 'password, client_credentials, refresh_token, token', [
+  section({
+    grant: z.literal('password'),
+    ...client,
+    username: is
+      .text(String.raw`'tenant\user'`)
+      .describe(String.raw`User, as 'tenant\user' in single quotes.`),
+    password: is.secret('password', "the user's password").describe('Password of the user.'),
+  }),
+  section({ grant: z.literal('client_credentials'), ...client }),
+  section({
+    grant: z.literal('refresh_token'),
+    ...client,
+    refreshToken: is
+      .secret('refreshToken', 'a refresh token')
+      .describe('The first refresh token; later ones are kept.'),
+  }),
+  section({
+    grant: z.literal('token'),
+    token: is.secret('token', 'an access token').describe('A fixed access token.'),
+  }),
+]);
+
+const someWords = (what: StatusWord) =>
+  is.list(0, 'a list of words').prefault([]).describe(`Further words for jobs that are ${what}.`);
+
+const dateFormat = is
+  .checked({ example: 'iso' }, (format) =>
+    namedDateFormats.has(format) ? undefined : dateFormatProblem(format),
+  )
+  .prefault('iso')
+  .describe('How dates are sent: iso, iso-millis, epoch-ms, or a Luxon format (UTC).');
+
+const tenant = section({
+  baseUrl: is.upstreamUrl().describe('Address of the API gateway, without /udm.'),
+  apiKey: is.secret('apiKey', 'the API key').describe('Sent as x-api-key.'),
+  auth: auth.describe('How access tokens are obtained.'),
+  limits: section({
+    requestsPerSecond: is
+      .number(0.01, 1000, false)
+      .prefault(5)
+      .describe('API requests per second, per process.'),
+    exports: is.number(1, 1000).prefault(3).describe('Upstream jobs alive at once, across all workers.'),
+    transfers: is.number(1, 1000).prefault(16).describe('Files in transfer at once, across all workers.'),
+  }).prefault({}),
+  requestTimeout: is.duration('100ms', '10m').prefault('30s').describe('Deadline of one API request.'),
+  dateFormat,
+  statusWords: section({
+    completed: someWords('completed'),
+    failed: someWords('failed'),
+    cancelled: someWords('cancelled'),
+    running: someWords('running'),
+    waiting: someWords('waiting'),
+  })
+    .prefault({})
+    .describe('Words for job states beyond the known ones.'),
+  download: section({
+    allowedHosts: is
+      .list(0, 'a list of host names, without scheme, port or path', /^(\*\.)?[A-Za-z0-9.:_-]+$/)
+      .prefault([])
+      .describe('Hosts that pre-signed URLs may lead to. Empty: any public host.'),
+    allowPrivateAddresses: is.flag().prefault(false).describe('Allow pre-signed URLs to private addresses.'),
+  }).prefault({}),
+}).transform(({ requestTimeout, ...rest }) => ({ ...rest, requestTimeoutMs: requestTimeout }));
+
+const verify = (usual: 'head' | 'read') =>
+  is.choice('head', 'read').prefault(usual).describe('Ask the store about the object, or read it back.');
+
+const s3 = section({
+  type: z.literal('s3'),
+  bucket: is
+    .matching(
+      /^(arn:\S+|[A-Za-z0-9][A-Za-z0-9._-]{1,254})$/,
+      'the name of a bucket, without s3:// and folders',
+      {
+        examples: ['genesys-exports'],
+      },
+    )
+    .describe('Bucket, or the ARN of an access point.'),
+  prefix: is.prefix().prefault('').describe('Folders that everything goes into.'),
+  region: is.text('us-east-1').exactOptional().describe("Region. Left out: the SDK's own search."),
+  endpoint: is.endpointUrl().exactOptional().describe('Address of a server other than AWS.'),
+  forcePathStyle: is
+    .flag()
+    .prefault(false)
+    .describe('https://host/bucket/key instead of https://bucket.host/key.'),
+  accessKeyId: is
+    .secret('accessKeyId', 'an access key id')
+    .exactOptional()
+    .describe('Left out: the default credential chain.'),
+  secretAccessKey: is
+    .secret('secretAccessKey', 'a secret access key')
+    .exactOptional()
+    .describe('Goes with accessKeyId.'),
+  sessionToken: is
+    .secret('sessionToken', 'a session token')
+    .exactOptional()
+    .describe('Goes with temporary credentials.'),
+  sse: oneOf('type', 'AES256, aws:kms', [
+    section({ type: z.literal('AES256') }),
+    section({
+      type: z.literal('aws:kms'),
+      kmsKeyId: is
+        .text('alias/exports')
+        .exactOptional()
+        .describe("Id, alias or ARN. Left out: AWS's own key."),
+      bucketKey: is.flag().exactOptional().describe('Use an S3 bucket key.'),
+    }),
+  ])
+    .exactOptional()
+    .describe('Server-side encryption.'),
+  storageClass: is
+    .matching(/^[A-Z0-9_]+$/, 'a storage class in capitals, such as STANDARD_IA')
+    .exactOptional()
+    .describe('Storage class of the objects.'),
+  partSize: is.size('5MiB', '1GiB').prefault('8MiB').describe('Size of a part; grows for very large files.'),
+  concurrency: is.number(1, 64).prefault(4).describe('Parts of one file in flight at once.'),
+  expectedBucketOwner: is
+    .digits(/^\d{12}$/, 'an AWS account id: 12 digits, in quotes')
+    .exactOptional()
+    .describe('Refuse a bucket of any other account.'),
+  verify: verify('head'),
+}).transform(({ partSize, ...rest }) => ({ ...rest, partSizeBytes: partSize }));
+
+const filesystem = section({
+  type: z.literal('filesystem'),
+  directory: is.path('/var/lib/udm-sync/exports').describe('Folder that everything goes into.'),
+  verify: verify('read'),
+});
+
+const key = is
+  .checked({ example: defaultKeyTemplate }, (template) => {
+    try {
+      compileKeyTemplate(template);
+      return undefined;
+    } catch (error) {
+      if (error instanceof UsageError) return error.message;
+      throw error;
+    }
+  })
+  .prefault(defaultKeyTemplate)
+  .describe('Where a file goes in the sink.');
+
+const windowLength = is.windowLength().prefault('1h').describe('Length of a window.');
+const windowStart = is.date().exactOptional().describe('Where history starts.');
+const catchUp = is.number(1, 100_000).prefault(24).describe('Most windows planned and not yet done at once.');
+const cron = is
+  .checked({ example: '5 * * * *' }, cronProblem)
+  .describe('Five fields, or six with seconds first.');
+const timeZone = is
+  .checked({ example: 'UTC' }, timeZoneProblem)
+  .prefault('UTC')
+  .describe('IANA time zone of the cron.');
+
+/** Single settings that cross-checks.ts reads by themselves. */
+export const fields = { windowLength, windowStart, catchUp, cron, timeZone, key, dateFormat };
+
+const definition = section({
+  tenant: is.text('acme').describe('Name of a tenant.'),
+  sink: is.text('lake').describe('Name of a sink.'),
+  source: is.text('UCSX').describe('Data source, as /v10/data/sources lists them.'),
+  type: is.text('contacts').describe('Data type, as /v10/data/types lists them.'),
+  subType: is.text('voice').exactOptional().describe('Data sub-type, sent as jobParams.type.'),
+  media: is
+    .list(1, 'a list of media, such as [voice, email]')
+    .exactOptional()
+    .describe('Sent as jobParams.media.'),
+  attachments: is.flag().prefault(false).describe('Sent as jobParams.exportAttachments.'),
+  fileSplitSize: is
+    .digits(/^[1-9]\d{0,14}$/, 'a whole number above 0')
+    .exactOptional()
+    .describe('Split the export into files of this size.'),
+  schedule: section({
+    cron,
+    timeZone,
+  })
+    .exactOptional()
+    .describe('When to look for due windows. Left out: only run and backfill do.'),
+  windows: section({
+    length: windowLength,
+    lag: is.duration('0s', '31d').prefault('15m').describe('How long to wait after the end of a window.'),
+    start: windowStart,
+    catchUp,
+  })
+    .prefault({})
+    .transform(({ length, lag, ...rest }) => ({ ...rest, lengthMs: length, lagMs: lag })),
+  key,
+  delete: is
+    .choice('files', 'files-and-job', 'nothing')
+    .prefault('files')
+    .describe('What to delete upstream once everything is verified.'),
+  maxExportDuration: is
+    .duration('1s', '30d')
+    .prefault('6h')
+    .describe('An export that takes longer has failed.'),
+  retry: section({
+    attempts: is.number(1, 1000).prefault(5).describe('Most jobs made for one window.'),
+    minDelay: is.duration('0s', '1d').prefault('30s').describe('Wait before the first retry.'),
+    maxDelay: is.duration('0s', '7d').prefault('30m').describe('Longest wait before a retry.'),
+  })
+    .prefault({})
+    .transform(({ minDelay, maxDelay, ...rest }) => ({
+      ...rest,
+      minDelayMs: minDelay,
+      maxDelayMs: maxDelay,
+    })),
+}).transform(({ maxExportDuration, ...rest }) => ({ ...rest, maxExportDurationMs: maxExportDuration }));
+
+const worker = section({
+  exports: is.number(1, 1000).prefault(8).describe('Exports one process follows at once.'),
+  transfers: is.number(1, 256).prefault(4).describe('Files one process transfers at once.'),
+  shutdownGrace: is
+    .duration('0s', '1h')
+    .prefault('25s')
+    .describe('Time to finish or hand back work on SIGTERM.'),
+  poll: section({
+    min: is.duration('10ms', '1h').prefault('5s').describe('Shortest time between looks at an export.'),
+    max: is.duration('10ms', '1d').prefault('2m').describe('Longest time between looks at an export.'),
+  })
+    .prefault({})
+    .transform(({ min, max }) => ({ minMs: min, maxMs: max })),
+  createSettle: is.duration('0s', '1h').prefault('30s').describe('Wait after a create of unknown outcome.'),
+  collectSettle: is
+    .duration('0s', '1h')
+    .prefault('10s')
+    .describe('How long the list of files must stand still.'),
+}).transform(({ shutdownGrace, createSettle, collectSettle, ...rest }) => ({
+  ...rest,
+  shutdownGraceMs: shutdownGrace,
+  createSettleMs: createSettle,
+  collectSettleMs: collectSettle,
+}));
+
+const log = section({
+  level: is
+    .choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
+    .prefault('info')
+    .describe('LOG_LEVEL overrides it.'),
+  format: is
+    .choice('auto', 'json', 'pretty')
+    .prefault('auto')
+    .describe('auto: pretty on a terminal, else JSON.'),
+});
+
+/** Every setting: the shape of the YAML file going in, `Config` coming out. Cross-checks are in cross-checks.ts. */
+export const configSchema = section({
+  database: database.prefault({}).describe('Where the state is kept.'),
+  tenants: entries('tenants', tenant).describe('Upstreams, by name.'),
+  sinks: entries('sinks', oneOf('type', 's3, filesystem', [s3, filesystem])).describe(
+    'Places to copy to, by name.',
+  ),
+  definitions: entries('definitions', definition).describe('What to export, when and where to, by name.'),
+  worker: worker.prefault({}).describe('How much one process does at once, and how fast.'),
+  log: log.prefault({}).describe('What is logged, and how.'),
+});
