@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { Settings } from 'luxon';
+import { expect, onTestFinished, test } from 'vitest';
 import { dateFormatProblem, formatUpstreamDate, keepsInstant } from '../../src/config/date-format.ts';
 
 const date = new Date('2026-03-04T17:06:07.089Z');
@@ -22,3 +23,10 @@ test('whether the instant can be read back', () => {
 test.each(['', 'yyyy-MM-ddTHH', "yyyy'", "'text'", 'YYYY', '---'])('%j is no format', (format) =>
   expect(dateFormatProblem(format)).toBeDefined(),
 );
+
+test('the locale of the machine does not matter', () => {
+  const usual = Settings.defaultLocale;
+  onTestFinished(() => void (Settings.defaultLocale = usual));
+  Settings.defaultLocale = 'de';
+  expect(formatUpstreamDate(date, 'MMM EEE')).toBe('Mar Wed');
+});

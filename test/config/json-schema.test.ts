@@ -70,3 +70,17 @@ test('every setting is described', () => {
   look(configJsonSchema(), '');
   expect(bare).toEqual([]);
 });
+
+test('docs/configuration.md names every setting', async () => {
+  const docs = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+  const missing = new Set<string>();
+  const look = (node: unknown) => {
+    if (typeof node !== 'object' || node === null) return;
+    if ('properties' in node && typeof node.properties === 'object')
+      for (const name of Object.keys(node.properties ?? {}))
+        if (!name.endsWith('File') && !new RegExp(`\\b${name}\\b`).test(docs)) missing.add(name);
+    for (const child of Object.values(node)) look(child);
+  };
+  look(configJsonSchema());
+  expect([...missing]).toEqual([]);
+});

@@ -164,6 +164,15 @@ describe('each mistake has its path and says what is allowed', () => {
     expect(issue, error.message).toBeDefined();
   });
 
+  test.each([
+    ['1m', '{definition}/{from:yyyyMMddhhmm}/{file}'],
+    ['1w', '{definition}/{from:yyyy-WW}/{file}'],
+    ['1d', '{definition}/{from:MM-dd}/{file}'],
+  ])('windows of %s may not share the folders of %s', async (length, key) => {
+    const found = await mistakes({ 'definitions/hourly/windows': { length }, 'definitions/hourly/key': key });
+    expect(found).toEqual([expect.stringContaining('a folder of its own')]);
+  });
+
   test('a key that stands twice', async () => {
     const text = yamlWith().replace('definitions:\n', 'definitions:\n  hourly: {}\n');
     const error = await refused(loadConfig({ text, env: {}, now }));
@@ -245,6 +254,7 @@ describe('secrets are never shown', () => {
     ['in a variable for a secret', {}, { UDM_SYNC_DATABASE__URL: 'hush' }],
     ['in a variable of an unknown name', {}, { UDM_SYNC_TENANTS__ACME__APIKEE: 'hush' }],
     ['in a variable of a file', {}, { UDM_SYNC_TENANTS__ACME__API_KEY_FILE: 'hush' }],
+    ['with a slash in a variable of a file', {}, { UDM_SYNC_TENANTS__ACME__API_KEY_FILE: 'aGk/hush' }],
     ['in a setting for a file', { 'tenants/acme/apiKey': undefined, 'tenants/acme/apiKeyFile': 'hush' }, {}],
     ['in a variable that another setting refers to', { 'tenants/acme/baseUrl': '${K}' }, { K: 'hush' }],
     ['in a variable that a date format refers to', { 'tenants/acme/dateFormat': '${K}' }, { K: 'bhushT' }],
