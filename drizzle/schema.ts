@@ -74,6 +74,8 @@ export const runs = udmSync.table(
     finishedAt: instant('finished_at'),
   },
   (t) => [
+    // Two runs never share a folder in the sink.
+    uniqueIndex('runs_manifest').on(t.sink, t.manifestKey),
     uniqueIndex('runs_definition_window').on(t.definition, t.windowFrom),
     index('runs_definition_window_to').on(t.definition, t.windowTo),
     index('runs_failed')

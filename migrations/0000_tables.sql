@@ -112,6 +112,7 @@ CREATE INDEX "files_run" ON "udm_sync"."files" USING btree ("run_id");--> statem
 CREATE INDEX "files_transferring" ON "udm_sync"."files" USING btree ("tenant") WHERE state = 'transferring';--> statement-breakpoint
 CREATE INDEX "files_expiring" ON "udm_sync"."files" USING btree ("expires_at") WHERE state in ('waiting', 'transferring', 'dead');--> statement-breakpoint
 CREATE INDEX "history_run" ON "udm_sync"."history" USING btree ("run_id","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "runs_manifest" ON "udm_sync"."runs" USING btree ("sink","manifest_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "runs_definition_window" ON "udm_sync"."runs" USING btree ("definition","window_from");--> statement-breakpoint
 CREATE INDEX "runs_definition_window_to" ON "udm_sync"."runs" USING btree ("definition","window_to");--> statement-breakpoint
 CREATE INDEX "runs_failed" ON "udm_sync"."runs" USING btree ("definition","window_from") WHERE state = 'failed';--> statement-breakpoint

@@ -13,7 +13,7 @@ COMMENT ON COLUMN udm_sync.runs.attempt IS 'How many upstream jobs this window h
 COMMENT ON COLUMN udm_sync.runs.failures IS 'Exports that failed since the run was planned or last retried';
 COMMENT ON COLUMN udm_sync.runs.step_failures IS 'Consecutive failures of the current step; 0 after a success';
 COMMENT ON COLUMN udm_sync.runs.reason IS 'Why it is in this state, or what it waits for';
-COMMENT ON COLUMN udm_sync.runs.manifest_key IS 'Key of _manifest.json in the sink, once stored';
+COMMENT ON COLUMN udm_sync.runs.manifest_key IS 'Key of _manifest.json in the sink; it is there once the run is stored or done';
 COMMENT ON COLUMN udm_sync.runs.cancel_requested_at IS 'When an operator asked to cancel it';
 COMMENT ON COLUMN udm_sync.runs.next_step_at IS 'When the next step is due, about; the queue decides';
 COMMENT ON COLUMN udm_sync.runs.created_at IS 'When the run was planned';

@@ -42,7 +42,7 @@ export async function cleanUpstream(pipeline: Pipeline, claim: Claim<StepPayload
       await queue.renew(tx, claim);
       await markDeleted(tx, gone, who);
     });
-    events.emit('deleted', { run, files: gone.length });
+    events.emit('event', { kind: 'deleted', run, files: gone.length });
   }
   if (kept > 0) {
     const { minDelayMs, maxDelayMs } = definitionOf(pipeline, run).retry;

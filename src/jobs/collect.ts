@@ -8,6 +8,7 @@ import { latestExport, patchExport } from '../store/exports.ts';
 import type { Export } from '../store/exports.ts';
 import { insertFiles } from '../store/files.ts';
 import type { File } from '../store/files.ts';
+import { otherRunAt, patchRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import type { FileMetadata } from '../udm/types.ts';
 import { intoBatches, priorityOf } from './batches.ts';
@@ -35,12 +36,23 @@ export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>
     return;
   }
   const now = await databaseNow(pipeline.db);
+  const manifest = manifestKeyOf(pipeline, run);
+  const other = await otherRunAt(pipeline.db, run.sink, manifest, run.id);
+  if (other)
+    throw new UdmSyncError(
+      'ERR_KEY_TAKEN',
+      `Run ${other.id} has its files in the folder of ${manifest} already.`,
+      {
+        hint: `Make the key template of ${run.definition} as fine as its windows, then: udm-sync retry ${run.id}`,
+      },
+    );
   await settleStep(pipeline, claim, run, {
     to: 'transferring',
     // With transfers queued, the last of them queues the next step.
     ...(listed.length === 0 ? { nextMs: 0 } : {}),
     also: async (tx) => {
       await patchExport(tx, row.id, { listings: row.listings + 1 });
+      await patchRun(tx, run.id, { manifestKey: manifest });
       await addFiles(pipeline, tx, run, row, listed, now);
     },
   });

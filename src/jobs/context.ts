@@ -9,23 +9,39 @@ import type { Run, RunState } from '../store/runs.ts';
 import type { UdmClient } from '../udm/types.ts';
 
 /** What the pipeline tells whoever shows it; nothing depends on anyone listening. */
-export interface PipelineEvents {
-  run: [event: { run: Run; from: RunState; to: RunState; reason: string | undefined }];
+export type PipelineEvent =
+  /** A schedule has fired, or a tick that came while no worker ran is made up for. */
+  | { readonly kind: 'tick'; readonly definition: string; readonly planned: number }
+  | { readonly kind: 'planned'; readonly run: Run }
+  | {
+      readonly kind: 'run';
+      readonly run: Run;
+      readonly from: RunState;
+      readonly to: RunState;
+      readonly reason: string | undefined;
+    }
   /** An export's progress, 0 to 100. */
-  progress: [event: { run: Run; progress: number | undefined }];
+  | { readonly kind: 'progress'; readonly run: Run; readonly progress: number | undefined }
   /** Bytes of one file handed to the sink so far. */
-  bytes: [event: { run: Run; fileId: number; name: string; bytes: number; total: number | undefined }];
-  file: [
-    event: {
-      run: Run;
-      fileId: number;
-      name: string;
-      state: 'verified' | 'failed' | 'dead' | 'lost';
-      bytes: number;
-    },
-  ];
-  deleted: [event: { run: Run; files: number }];
-}
+  | {
+      readonly kind: 'bytes';
+      readonly run: Run;
+      readonly fileId: number;
+      readonly name: string;
+      readonly bytes: number;
+      readonly total: number | undefined;
+    }
+  | {
+      readonly kind: 'file';
+      readonly run: Run;
+      readonly fileId: number;
+      readonly name: string;
+      readonly state: 'verified' | 'failed' | 'dead' | 'lost';
+      readonly bytes: number;
+    }
+  | { readonly kind: 'deleted'; readonly run: Run; readonly files: number };
+
+export type PipelineEvents = EventEmitter<{ event: [PipelineEvent] }>;
 
 /** A sink with how far its objects are to be proven. */
 export interface SinkBinding {
@@ -39,7 +55,7 @@ export interface Pipeline {
   readonly db: Database;
   readonly queue: Queue;
   readonly logger: Logger;
-  readonly events: EventEmitter<PipelineEvents>;
+  readonly events: PipelineEvents;
   /** This process, as history names it: host, pid and a random part. */
   readonly who: string;
   /** Aborted when the process wants to stop: finish what is short, give back the rest. */

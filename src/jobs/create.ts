@@ -1,5 +1,5 @@
-import { DateTime } from 'luxon';
 import type { DefinitionConfig, TenantConfig } from '../config/config.ts';
+import { formatUpstreamDate } from '../config/date-format.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import { databaseNow, lockFor } from '../store/database.ts';
@@ -12,7 +12,7 @@ import {
   noteNotCreated,
 } from '../store/exports.ts';
 import type { Export } from '../store/exports.ts';
-import { moveRun } from '../store/runs.ts';
+import { lockRun, moveRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import type { ExportJobRequest, UdmClient } from '../udm/types.ts';
 import { definitionOf } from './context.ts';
@@ -44,14 +44,19 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
     await lockFor(tx, `exports:${run.tenant}`);
     // A second statement after the lock: it sees what the previous holder committed.
     if ((await countLiveExports(tx, run.tenant)) >= tenant.limits.exports) return false;
+    const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
+    if (current?.state !== 'planned') return true;
     const attempt = run.attempt + 1;
     await insertIntent(tx, { runId: run.id, tenant: run.tenant, attempt, marker, request }, who);
     await moveRun(tx, run, 'creating', who, undefined, { attempt });
     await queue.sendStep(tx, run.id);
     return true;
   });
-  if (!begun) {
+  if (begun) {
+    pipeline.logger.info(logFields(run, { from: 'planned', to: 'creating' }), 'run moved');
+    pipeline.events.emit('event', { kind: 'run', run, from: 'planned', to: 'creating', reason: undefined });
+  } else {
     const reason = `waiting: ${tenant.limits.exports} exports of ${run.tenant} are running (tenants.${run.tenant}.limits.exports)`;
     await settleStep(pipeline, claim, run, { reason, nextMs: queueForLimitMs * (0.7 + 0.6 * Math.random()) });
   }
@@ -242,8 +247,8 @@ export function jobRequest(
     description: `Created by udm-sync for ${definition.name}`,
     timeFrame: {
       all: false,
-      dateFrom: formatInstant(window.from, tenant.dateFormat),
-      dateTo: formatInstant(window.to, tenant.dateFormat),
+      dateFrom: formatUpstreamDate(window.from, tenant.dateFormat),
+      dateTo: formatUpstreamDate(window.to, tenant.dateFormat),
     },
     schedulerParam: { immediately: true },
     jobParams: {
@@ -254,19 +259,4 @@ export function jobRequest(
     },
     suspended: false,
   };
-}
-
-/** An instant in the tenant's `dateFormat`, in UTC. */
-export function formatInstant(instant: Date, format: string): string {
-  const utc = DateTime.fromJSDate(instant, { zone: 'utc' });
-  switch (format) {
-    case 'iso':
-      return utc.toFormat("yyyy-MM-dd'T'HH:mm:ss'Z'");
-    case 'iso-millis':
-      return utc.toFormat("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'");
-    case 'epoch-ms':
-      return String(instant.getTime());
-    default:
-      return utc.toFormat(format);
-  }
 }

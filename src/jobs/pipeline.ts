@@ -10,7 +10,7 @@ import type { Sink } from '../sinks/sink.ts';
 import { openDatabase } from '../store/database.ts';
 import { createUdmClient } from '../udm/client.ts';
 import type { UdmClient } from '../udm/types.ts';
-import type { Pipeline, PipelineEvents, SinkBinding } from './context.ts';
+import type { Pipeline, SinkBinding } from './context.ts';
 
 export interface PipelineOptions {
   readonly config: Config;
@@ -40,7 +40,7 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     queue,
     logger,
     draining,
-    events: new EventEmitter<PipelineEvents>(),
+    events: new EventEmitter(),
     who: `${hostname()}/${process.pid}/${randomBytes(3).toString('hex')}`,
     upstream(name) {
       const known = clients.get(name);

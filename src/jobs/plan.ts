@@ -19,10 +19,12 @@ import type { Window } from './windows.ts';
 export async function planBySchedule(pipeline: Pipeline, definition: DefinitionConfig): Promise<Run[]> {
   const { schedule } = definition;
   if (!schedule) return [];
-  return planned(pipeline, definition, async (tx, now) => {
+  const tick = { fired: false };
+  const runs = await planned(pipeline, definition, async (tx, now) => {
     const known = await findSchedule(tx, definition.name);
     const same = known?.cron === schedule.cron && known.timeZone === schedule.timeZone;
     if (same && known.nextTickAt > now) return known.lastTickAt;
+    tick.fired = true;
     const [nextTickAt] = nextRuns(schedule.cron, schedule.timeZone, 1);
     await noteTick(tx, {
       definition: definition.name,
@@ -32,6 +34,11 @@ export async function planBySchedule(pipeline: Pipeline, definition: DefinitionC
     });
     return now;
   });
+  if (tick.fired) {
+    pipeline.logger.info({ definition: definition.name, planned: runs.length }, 'schedule fired');
+    pipeline.events.emit('event', { kind: 'tick', definition: definition.name, planned: runs.length });
+  }
+  return runs;
 }
 
 /** Plans every window that is complete now, whatever the schedule says: for `udm-sync run`. */
@@ -112,6 +119,7 @@ async function insertUncovered(
 }
 
 function announce(pipeline: Pipeline, run: Run): void {
+  pipeline.events.emit('event', { kind: 'planned', run });
   const window = `${run.windowFrom.toISOString()}/${run.windowTo.toISOString()}`;
   pipeline.logger.info(logFields(run, { window, origin: run.origin }), 'run planned');
 }

@@ -41,7 +41,7 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
   const now = await databaseNow(pipeline.db);
   const outcome = decide(pipeline, run, row, seen, now);
   const progress = seen.status === 'completed' ? 100 : seen.entry?.progress;
-  pipeline.events.emit('progress', { run, progress });
+  pipeline.events.emit('event', { kind: 'progress', run, progress });
   const firstOfItsKind = seen.status === 'unknown' && seen.word !== undefined && seen.word !== row.statusWord;
   if (firstOfItsKind)
     pipeline.logger.warn(
@@ -65,7 +65,7 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
             from: row.state,
             to: row.state,
             who: pipeline.who,
-            reason: `unknown status word "${seen.word ?? ''}"`,
+            reason: `unknown status word "${seen.word}"`,
           },
         ]);
       await outcome.also?.(tx, run);

@@ -4,7 +4,7 @@ import type { Claim, StepPayload } from '../queue/queue.ts';
 import { proveStored } from '../sinks/verify.ts';
 import { databaseNow } from '../store/database.ts';
 import { filesOfExport } from '../store/files.ts';
-import { hasTransfers, patchRun } from '../store/runs.ts';
+import { hasTransfers } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { addFiles, completedExport, listExportFiles, manifestKeyOf, queueTransfers } from './collect.ts';
 import { definitionOf } from './context.ts';
@@ -89,6 +89,5 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     to: 'stored',
     reason: `${manifest.totals.files} files, ${manifest.totals.bytes} bytes`,
     nextMs: 0,
-    also: (tx) => patchRun(tx, run.id, { manifestKey: key }),
   });
 }

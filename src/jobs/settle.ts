@@ -2,7 +2,6 @@ import { UdmSyncError, describeError } from '../errors.ts';
 import { LostClaimError } from '../queue/queue.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import type { Transaction } from '../store/database.ts';
-import { liveExport } from '../store/exports.ts';
 import { lockRun, moveRun, patchRun } from '../store/runs.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import { backoff } from './delays.ts';
@@ -43,21 +42,28 @@ export async function settleStep(
   outcome: Outcome,
 ): Promise<void> {
   const { db, queue, who, events } = pipeline;
-  await db.transaction(async (tx) => {
+  const moved = await db.transaction(async (tx) => {
+    const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
+    if (current?.state !== run.state) {
+      // An operator has moved the run meanwhile: what this step decided no longer applies.
+      await queue.sendStep(tx, run.id);
+      return false;
+    }
     await outcome.also?.(tx, run);
     const nextStepAt = outcome.nextMs === undefined ? null : new Date(Date.now() + outcome.nextMs);
     if (outcome.to !== undefined && outcome.to !== run.state)
       await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepAt });
     else await patchRun(tx, run.id, { stepFailures: 0, reason: outcome.reason ?? null, nextStepAt });
     if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
+    return true;
   });
-  if (outcome.to !== undefined && outcome.to !== run.state) {
+  if (moved && outcome.to !== undefined && outcome.to !== run.state) {
     pipeline.logger.info(
       logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason }),
       'run moved',
     );
-    events.emit('run', { run, from: run.state, to: outcome.to, reason: outcome.reason });
+    events.emit('event', { kind: 'run', run, from: run.state, to: outcome.to, reason: outcome.reason });
   }
 }
 
@@ -85,7 +91,12 @@ export async function settleFailure(
   const giveUp = !isSurroundings(error) && failures >= attempts && run.state !== 'stored';
   const delay = backoff(failures, bounds, Math.random());
   await db.transaction(async (tx) => {
+    const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
+    if (current?.state !== run.state) {
+      await queue.sendStep(tx, run.id);
+      return;
+    }
     if (giveUp) {
       await moveRun(tx, run, 'failed', who, reason);
       return;
@@ -99,7 +110,7 @@ export async function settleFailure(
     logFields(run, { state: run.state, code, reason, retryInMs: giveUp ? undefined : Math.round(delay) }),
     'step failed',
   );
-  if (giveUp) pipeline.events.emit('run', { run, from: run.state, to: 'failed', reason });
+  if (giveUp) pipeline.events.emit('event', { kind: 'run', run, from: run.state, to: 'failed', reason });
 }
 
 /** Hands the step to whoever comes next, without counting a failure. */
@@ -125,14 +136,6 @@ export function afterFailedExport(pipeline: Pipeline, run: Run, reason: string):
     nextMs: backoff(failures, bounds, Math.random()),
     also: (tx) => patchRun(tx, run.id, { failures }),
   };
-}
-
-/** Where an unfinished run goes on: by its latest export, never by creating a second live one. */
-export async function resumeState(tx: Transaction, runId: number): Promise<RunState> {
-  const run = await lockRun(tx, runId);
-  const live = await liveExport(tx, runId);
-  if (live) return live.state === 'intended' ? 'creating' : 'exporting';
-  return run?.state === 'transferring' ? 'transferring' : 'planned';
 }
 
 /** The fields every log line about a run carries. */

@@ -94,7 +94,8 @@ async function attempt(
       signal,
       shouldRetry: ({ error }) => error instanceof UdmSyncError && error.retryable && !isSurroundings(error),
     });
-    pipeline.events.emit('file', {
+    pipeline.events.emit('event', {
+      kind: 'file',
       run,
       fileId: file.id,
       name: file.name,
@@ -132,7 +133,8 @@ async function transferFile(
       contentType: 'application/octet-stream',
       signal,
       onProgress: (bytes) =>
-        pipeline.events.emit('bytes', {
+        pipeline.events.emit('event', {
+          kind: 'bytes',
           run,
           fileId: file.id,
           name: file.name,
@@ -183,8 +185,8 @@ async function finish(
 ): Promise<void> {
   const { db, queue } = pipeline;
   await db.transaction(async (tx) => {
-    await queue.complete(tx, claim);
     const run = await lockRun(tx, claim.payload.runId);
+    await queue.complete(tx, claim);
     if (!run) return;
     const now = await databaseNow(tx);
     for (const result of results) await record(pipeline, tx, run, result, now);
@@ -233,7 +235,8 @@ async function record(
     }),
     'transfer failed',
   );
-  events.emit('file', {
+  events.emit('event', {
+    kind: 'file',
     run,
     fileId: file.id,
     name: file.name,

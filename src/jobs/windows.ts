@@ -71,12 +71,14 @@ export function horizon(now: Date, lengthMs: number, lagMs: number): Date {
  */
 export function dueWindows({ now, lengthMs, lagMs, start, scheduled, limit }: PlanInput): Window[] {
   const end = horizon(now, lengthMs, lagMs);
+  // Whole windows only: a part of one could share its folder in the sink with the rest.
+  const begin = start && floorToGrid(start, lengthMs);
   if (!scheduled) {
-    const from = start ?? new Date(end.getTime() - lengthMs);
+    const from = begin ?? new Date(end.getTime() - lengthMs);
     return from < end ? cut({ from, to: end }, lengthMs).slice(0, limit) : [];
   }
   const above = scheduled.to < end ? cut({ from: scheduled.to, to: end }, lengthMs).slice(0, limit) : [];
-  if (!start || start >= scheduled.from) return above;
-  const below = cut({ from: start, to: scheduled.from }, lengthMs).reverse();
+  if (!begin || begin >= scheduled.from) return above;
+  const below = cut({ from: begin, to: scheduled.from }, lengthMs).reverse();
   return [...above, ...below.slice(0, Math.max(0, limit - above.length))];
 }

@@ -44,12 +44,18 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
       );
     }
   };
+  const cronLog = {
+    debug: (message: string | Error) => logger.debug(String(message)),
+    info: (message: string) => logger.debug(message),
+    warn: (message: string) => logger.warn(message),
+    error: (message: string | Error) => logger.error(String(message)),
+  };
   const tasks: ScheduledTask[] = [];
   for (const definition of options.schedules) {
     if (!definition.schedule) continue;
     const { cron: expression, timeZone: timezone } = definition.schedule;
     tasks.push(
-      cron.schedule(expression, () => plan(definition), { timezone, name: definition.name, noOverlap: true }),
+      cron.schedule(expression, () => plan(definition), { timezone, name: definition.name, logger: cronLog }),
     );
   }
 

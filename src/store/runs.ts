@@ -1,5 +1,5 @@
-import { and, asc, desc, eq, gt, inArray, lt, sql } from 'drizzle-orm';
-import { runs } from '../../drizzle/schema.ts';
+import { and, asc, desc, eq, gt, inArray, lt, ne, sql } from 'drizzle-orm';
+import { runStates, runs } from '../../drizzle/schema.ts';
 import type { RunOrigin, RunState } from '../../drizzle/schema.ts';
 import type { Executor, Transaction } from './database.ts';
 import { appendHistory } from './history.ts';
@@ -13,6 +13,10 @@ export const finalStates: readonly RunState[] = ['done', 'failed', 'cancelled'];
 
 /** Written as the partial index `runs_unfinished` has it, so that it serves. */
 const unfinished = sql`${runs.state} not in ('done', 'cancelled', 'failed')`;
+
+export const unfinishedStates: readonly RunState[] = runStates.filter(
+  (state) => !finalStates.includes(state),
+);
 
 export interface NewRun {
   readonly definition: string;
@@ -43,9 +47,12 @@ export async function findRun(db: Executor, id: number): Promise<Run | undefined
   return run;
 }
 
-/** The run, locked until the transaction ends: two transfers that finish at once decide one after the other. */
+/**
+ * The run, locked until the transaction ends: two transfers that finish at once decide one after the other.
+ * Every transaction that settles work locks the run first and the queue job second, so none can deadlock.
+ */
 export async function lockRun(tx: Transaction, id: number): Promise<Run | undefined> {
-  const [run] = await tx.select().from(runs).where(eq(runs.id, id)).for('update');
+  const [run] = await tx.select().from(runs).where(eq(runs.id, id)).for('no key update');
   return run;
 }
 
@@ -125,6 +132,20 @@ export async function countUnfinished(db: Executor, definition: string): Promise
     .from(runs)
     .where(and(eq(runs.definition, definition), unfinished));
   return Number(row?.n ?? 0);
+}
+
+/** The run, other than `runId`, whose manifest lies under this key of the sink. */
+export async function otherRunAt(
+  db: Executor,
+  sink: string,
+  manifestKey: string,
+  runId: number,
+): Promise<Run | undefined> {
+  const [run] = await db
+    .select()
+    .from(runs)
+    .where(and(eq(runs.sink, sink), eq(runs.manifestKey, manifestKey), ne(runs.id, runId)));
+  return run;
 }
 
 export function runsById(db: Executor, ids: readonly number[]): Promise<Run[]> {

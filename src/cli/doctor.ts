@@ -1,0 +1,128 @@
+import type { Config } from '../config/config.ts';
+import { UdmSyncError, describeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { openSink, openUpstream } from '../jobs/pipeline.ts';
+import { checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
+import { openDatabase } from '../store/database.ts';
+import { pendingMigrations } from '../store/migrate.ts';
+import type { UdmClient } from '../udm/types.ts';
+import { exitCodes } from './exit-codes.ts';
+import { print, printJson } from './output.ts';
+import { openConfig, openPostgres } from './session.ts';
+import type { GlobalOptions } from './session.ts';
+
+interface Finding {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** `udm-sync doctor`: tries everything a run needs, and says what to do about what does not work. */
+export async function doctorCommand(options: GlobalOptions): Promise<number> {
+  const { config, logger } = await openConfig(options, { to: 2, level: 'error' });
+  const findings: Finding[] = [];
+  const show = (finding: Finding) => {
+    findings.push(finding);
+    if (!options.json) print(`${finding.ok ? 'ok  ' : 'FAIL'}  ${finding.check}: ${finding.detail}`);
+  };
+  const check = async (name: string, action: () => Promise<string>) => {
+    try {
+      show({ check: name, ok: true, detail: await action() });
+    } catch (error) {
+      show({ check: name, ok: false, detail: describeError(error) });
+    }
+  };
+  show({ check: 'config', ok: true, detail: `${Object.keys(config.definitions).length} definitions` });
+  await checkDatabase(config, logger, check);
+  for (const [name, settings] of Object.entries(config.sinks)) {
+    await check(`sink ${name}`, async () => {
+      const sink = openSink(name, settings);
+      try {
+        await checkSink(sink);
+      } finally {
+        sink.close();
+      }
+      return `${sink.uri}: wrote, read and removed an object`;
+    });
+  }
+  for (const name of Object.keys(config.tenants)) {
+    const upstream = openUpstream(config, name, logger);
+    try {
+      await checkTenant(config, name, upstream, check);
+    } finally {
+      upstream.close();
+    }
+  }
+  const failed = findings.filter((finding) => !finding.ok).length;
+  if (options.json) printJson({ ok: failed === 0, findings });
+  else print(failed === 0 ? '\nEverything works.' : `\n${failed} of ${findings.length} checks failed.`);
+  return failed === 0 ? exitCodes.done : exitCodes.failed;
+}
+
+type Check = (name: string, action: () => Promise<string>) => Promise<void>;
+
+async function checkDatabase(config: Config, logger: Logger, check: Check): Promise<void> {
+  await check('postgres', async () => {
+    const postgres = await openPostgres(config, logger);
+    try {
+      const database = await openDatabase(postgres.url, 1, logger);
+      await database.close();
+      await check('migrations', async () => {
+        const pending = await pendingMigrations(postgres.url);
+        if (pending > 0 && !config.database.migrate)
+          throw new UdmSyncError('ERR_MIGRATIONS', `${pending} are pending.`, {
+            hint: 'Run: udm-sync migrate',
+          });
+        return pending > 0 ? `${pending} pending; worker, run and backfill apply them` : 'up to date';
+      });
+    } finally {
+      await postgres.close();
+    }
+    return config.database.url === undefined ? 'embedded' : 'reachable';
+  });
+}
+
+async function checkTenant(config: Config, name: string, upstream: UdmClient, check: Check): Promise<void> {
+  await check(`tenant ${name}: token`, async () => {
+    await upstream.checkToken();
+    return 'granted';
+  });
+  await check(`tenant ${name}: API key and access`, async () => {
+    await checkUpstream(upstream);
+    const version = await upstream.getVersion();
+    return version === undefined ? 'works' : `works; UDM ${version}`;
+  });
+  await check(`tenant ${name}: certificate`, () => checkCertificate(upstream));
+  const wanted = Object.values(config.definitions).filter((definition) => definition.tenant === name);
+  for (const source of new Set(wanted.map((definition) => definition.source)))
+    await check(`tenant ${name}: source ${source}`, async () => {
+      const known = await upstream.listSources();
+      return oneOf(
+        source,
+        known.map((word) => word.name),
+        'source',
+      );
+    });
+  for (const definition of wanted)
+    await check(`definition ${definition.name}: type ${definition.type}`, async () => {
+      const known = await upstream.listTypes(definition.source);
+      return oneOf(
+        definition.type,
+        known.map((word) => word.name),
+        `type of ${definition.source}`,
+      );
+    });
+}
+
+function oneOf(wanted: string, known: readonly string[], what: string): string {
+  // A tenant that lists nothing says nothing against the word.
+  if (known.length === 0) return `the upstream lists no ${what}; not checked`;
+  if (known.includes(wanted)) return 'known';
+  throw new UdmSyncError(
+    'ERR_UNKNOWN_WORD',
+    `The upstream has no ${what} "${wanted}"; it has: ${known.join(', ')}.`,
+    {
+      hint: 'Correct the definition, or ask whoever administers the tenant for the missing role.',
+    },
+  );
+}

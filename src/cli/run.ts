@@ -1,0 +1,71 @@
+import { describeError } from '../errors.ts';
+import { planDue } from '../jobs/plan.ts';
+import { listRuns, unfinishedStates } from '../store/runs.ts';
+import { definitionNamed, durationOf } from './arguments.ts';
+import { exitCodes } from './exit-codes.ts';
+import { showBars } from './progress.ts';
+import { reportWork } from './report.ts';
+import { openConfig, openSession } from './session.ts';
+import type { GlobalOptions } from './session.ts';
+import { onInterrupt } from './signals.ts';
+import { preflight, workUntilDone } from './work.ts';
+
+/** `udm-sync run [definition…]`: plans what is due, works until it is done, exits. For a CronJob. */
+export async function runCommand(
+  names: readonly string[],
+  options: GlobalOptions & { timeout?: string },
+): Promise<number> {
+  const timeoutMs = options.timeout === undefined ? undefined : durationOf('--timeout', options.timeout);
+  const bars = process.stdout.isTTY && !options.json;
+  const { config, logger } = await openConfig(options, {
+    to: options.json ? 2 : 1,
+    ...(bars ? { level: 'error' } : {}),
+  });
+  const definitions =
+    names.length > 0 ? names.map((name) => definitionNamed(config, name)) : Object.values(config.definitions);
+  const interrupt = onInterrupt();
+  const session = await openSession(config, logger, { working: true, draining: interrupt.signal });
+  try {
+    const { pipeline } = session;
+    const problems = await preflight(pipeline, definitions);
+    if (problems.length > 0) {
+      for (const problem of problems) process.stderr.write(`udm-sync: ${problem}\n`);
+      return exitCodes.failed;
+    }
+    const earlier = (
+      await Promise.all(
+        definitions.map(({ name }) =>
+          listRuns(pipeline.db, { definition: name, states: unfinishedStates, limit: 10_000 }),
+        ),
+      )
+    ).flat();
+    const view = bars ? showBars(pipeline.events) : undefined;
+    let first = true;
+    const { runs, exitCode } = await workUntilDone(pipeline, {
+      timeoutMs,
+      interrupt,
+      feed: async () => {
+        const ids = first ? earlier.map((run) => run.id) : [];
+        first = false;
+        let planned = 0;
+        for (const definition of definitions) {
+          try {
+            const runs = await planDue(pipeline, definition);
+            planned += runs.length;
+            ids.push(...runs.map((run) => run.id));
+          } catch (error) {
+            logger.error({ definition: definition.name, reason: describeError(error) }, 'planning failed');
+          }
+        }
+        // What was planned now may leave more to plan once it is done.
+        return { ids, more: planned > 0 };
+      },
+    });
+    view?.stop();
+    reportWork(runs, options.json === true, exitCode);
+    return exitCode;
+  } finally {
+    await session.close();
+    interrupt.dispose();
+  }
+}

@@ -1,0 +1,82 @@
+import type { DefinitionConfig } from '../config/config.ts';
+import { describeError } from '../errors.ts';
+import type { OpenPipeline } from '../jobs/pipeline.ts';
+import { checkSink, checkUpstream } from '../jobs/preflight.ts';
+import { startWorker } from '../jobs/worker.ts';
+import { finalStates, runsById } from '../store/runs.ts';
+import type { Run } from '../store/runs.ts';
+import { exitCodes } from './exit-codes.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { pause } from './signals.ts';
+import type { Interrupt } from './signals.ts';
+
+export interface WorkOptions {
+  readonly timeoutMs?: number | undefined;
+  readonly interrupt: Interrupt;
+  /** Plans more, given the runs under way; resolves to the ids it adds, and whether it may add more later. */
+  readonly feed: (unfinished: readonly Run[]) => Promise<{ ids: readonly number[]; more: boolean }>;
+  /** Told how things stand, about once a second. */
+  readonly onProgress?: (runs: readonly Run[]) => void;
+}
+
+export interface WorkResult {
+  readonly runs: readonly Run[];
+  readonly exitCode: ExitCode;
+}
+
+const lookEveryMs = 500;
+
+/** Works on the queue until every run that `feed` named is final, time is up, or somebody interrupts. */
+export async function workUntilDone(pipeline: OpenPipeline, options: WorkOptions): Promise<WorkResult> {
+  const { interrupt, timeoutMs } = options;
+  const worker = await startWorker(pipeline, { schedules: [] });
+  const deadline = timeoutMs === undefined ? Infinity : performance.now() + timeoutMs;
+  const ids = new Set<number>();
+  let runs: Run[] = [];
+  let more = true;
+  try {
+    while (!interrupt.signal.aborted && performance.now() < deadline) {
+      const fed = await options.feed(runs.filter((run) => !finalStates.includes(run.state)));
+      for (const id of fed.ids) ids.add(id);
+      more = fed.more;
+      runs = await runsById(pipeline.db, [...ids]);
+      options.onProgress?.(runs);
+      if (!more && runs.every((run) => finalStates.includes(run.state))) break;
+      await pause(Math.min(lookEveryMs, Math.max(0, deadline - performance.now())), interrupt.signal);
+    }
+  } finally {
+    await worker.stop(pipeline.config.worker.shutdownGraceMs);
+  }
+  runs = await runsById(pipeline.db, [...ids]);
+  return { runs, exitCode: exitCodeOf(runs, more, interrupt.signal.aborted) };
+}
+
+function exitCodeOf(runs: readonly Run[], more: boolean, interrupted: boolean): ExitCode {
+  if (interrupted) return exitCodes.interrupted;
+  if (more || runs.some((run) => !finalStates.includes(run.state))) return exitCodes.timedOut;
+  return runs.every((run) => run.state === 'done') ? exitCodes.done : exitCodes.someWindowsFailed;
+}
+
+/**
+ * What would make every run wait for an operator is better said before any work is begun.
+ *
+ * @returns the mistakes, one sentence each; empty when work can begin
+ */
+export async function preflight(
+  pipeline: OpenPipeline,
+  definitions: readonly DefinitionConfig[],
+): Promise<string[]> {
+  const problems: string[] = [];
+  const check = async (what: string, action: () => Promise<void>) => {
+    try {
+      await action();
+    } catch (error) {
+      problems.push(`${what}: ${describeError(error)}`);
+    }
+  };
+  for (const tenant of new Set(definitions.map((definition) => definition.tenant)))
+    await check(`tenant ${tenant}`, () => checkUpstream(pipeline.upstream(tenant)));
+  for (const name of new Set(definitions.map((definition) => definition.sink)))
+    await check(`sink ${name}`, () => checkSink(pipeline.sink(name).sink));
+  return problems;
+}

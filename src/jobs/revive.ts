@@ -1,0 +1,89 @@
+import { UsageError } from '../errors.ts';
+import { databaseNow } from '../store/database.ts';
+import type { Transaction } from '../store/database.ts';
+import { latestExport, liveExport, moveExport } from '../store/exports.ts';
+import { filesOfExport, moveFile } from '../store/files.ts';
+import { lockRun, moveRun, patchRun } from '../store/runs.ts';
+import type { Run, RunState } from '../store/runs.ts';
+import { queueTransfers } from './collect.ts';
+import type { Pipeline } from './context.ts';
+
+/**
+ * Gives a failed or cancelled run a new life, where it left off: a live upstream job is polled on, files that are
+ * already verified are kept, dead ones get their attempts back. Only a run whose files are lost, or that never had
+ * any, is exported anew.
+ *
+ * @throws UsageError when the run is neither failed nor cancelled
+ */
+export function reviveRun(pipeline: Pipeline, runId: number): Promise<RunState> {
+  return pipeline.db.transaction(async (tx) => {
+    const run = await lockRun(tx, runId);
+    if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
+    if (run.state !== 'failed' && run.state !== 'cancelled')
+      throw new UsageError(`Run ${runId} is ${run.state}; only a failed or cancelled run can be retried.`);
+    const to = await whereToGoOn(pipeline, tx, run);
+    await moveRun(tx, run, to, pipeline.who, 'retried by an operator', {
+      failures: 0,
+      cancelRequestedAt: null,
+    });
+    await pipeline.queue.hurry(tx, runId);
+    return to;
+  });
+}
+
+async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promise<RunState> {
+  const live = await liveExport(tx, run.id);
+  if (live) return live.state === 'intended' ? 'creating' : 'exporting';
+  const last = await latestExport(tx, run.id);
+  if (last?.state !== 'completed') return 'planned';
+  const files = await filesOfExport(tx, last.id);
+  if (files.length === 0) return 'collecting';
+  if (files.some((file) => file.state === 'lost')) return 'planned';
+  const pending = files.filter(
+    (file) => file.state === 'dead' || file.state === 'waiting' || file.state === 'transferring',
+  );
+  for (const file of pending)
+    await moveFile(tx, file, 'waiting', pipeline.who, 'retried by an operator', { attempts: 0 });
+  await queueTransfers(pipeline, tx, run, pending, await databaseNow(tx));
+  return 'transferring';
+}
+
+/**
+ * Asks for a run to be cancelled, upstream as well. A run without a live upstream job is cancelled here and now;
+ * otherwise a worker cancels the job and waits until it has ended.
+ *
+ * @throws UsageError when there is nothing left to cancel
+ */
+export function requestCancel(pipeline: Pipeline, runId: number): Promise<RunState> {
+  return pipeline.db.transaction(async (tx) => {
+    const run = await lockRun(tx, runId);
+    if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
+    if (run.state === 'done' || run.state === 'cancelled')
+      throw new UsageError(`Run ${runId} is ${run.state}; there is nothing to cancel.`);
+    if (run.state === 'stored')
+      throw new UsageError(
+        `Run ${runId} is stored: its files are verified in the sink. There is nothing to cancel.`,
+      );
+    const now = await databaseNow(tx);
+    const live = await liveExport(tx, runId);
+    if (!live) {
+      await moveRun(tx, run, 'cancelled', pipeline.who, 'cancelled by an operator', {
+        cancelRequestedAt: now,
+      });
+      return 'cancelled';
+    }
+    if (live.state === 'intended' && live.createSentAt === null) {
+      await moveExport(tx, live, 'cancelled', pipeline.who, 'never created');
+      await moveRun(tx, run, 'cancelled', pipeline.who, 'cancelled by an operator', {
+        cancelRequestedAt: now,
+      });
+      return 'cancelled';
+    }
+    if (run.state === 'failed') {
+      const to = live.state === 'intended' ? 'creating' : 'cancelling';
+      await moveRun(tx, run, to, pipeline.who, 'cancelled by an operator', { cancelRequestedAt: now });
+    } else await patchRun(tx, runId, { cancelRequestedAt: now });
+    await pipeline.queue.hurry(tx, runId);
+    return run.state;
+  });
+}
