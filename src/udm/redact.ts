@@ -19,7 +19,7 @@ const readLength = 64 * 1024;
 const queryOfUrl = /(https?:(?:\\?\/){2}[^\s"'<>?]*)\?[^\s"'<>]*/gi;
 const scheme = /\b(bearer|basic)\s+[\w.~+/=-]+/gi;
 const namedSecret =
-  /((?:[\w-]*(?:token|password|secret|api[-_]?key|authorization|signature|credential|accesskeyid)|x-amz-[\w-]+)\\?["']?\s*[:=>]\s*\\?["']?)(?!\[redacted)[^"'&\s,;<>}\\]+/gi;
+  /((?:[\w-]*(?:token|password|secret|api[-_]?key|authorization|signature|credential|accesskeyid)[\w-]*|x-amz-[\w-]+)\\?["']?\s*[:=>]\s*\\?["']?)(?!\[redacted)[^"'&\s,;<>}\\]+/gi;
 
 /** @param secrets values that must never be shown: API key, client secret, password, tokens */
 export function createRedactor(secrets: readonly string[] = []): Redactor {
@@ -56,7 +56,7 @@ export function createRedactor(secrets: readonly string[] = []): Redactor {
   function cause(error: unknown): Error {
     if (!(error instanceof Error)) return new Error(text(String(error)));
     const plain = new Error(text(error.message));
-    const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+    const code = codeOf(error);
     return code === undefined ? plain : Object.assign(plain, { code });
   }
 
@@ -66,4 +66,11 @@ export function createRedactor(secrets: readonly string[] = []): Redactor {
 
 function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
+}
+
+/** The code of an error; that of its cause comes first, as wrappers tend to put a general one on top. */
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const own = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return codeOf(error.cause) ?? own;
 }
