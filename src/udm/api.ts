@@ -25,7 +25,7 @@ export interface ApiCall {
   readonly repeatable?: boolean;
   /** Statuses outside 2xx that the operation reads itself. */
   readonly isAnswer?: (answer: Answer) => boolean;
-  /** The answer holds credentials (pre-signed URLs): nothing of it is shown, not even redacted. */
+  /** A good answer holds credentials (pre-signed URLs): nothing of it is shown, not even redacted. */
   readonly confidential?: boolean;
   readonly signal: AbortSignal | undefined;
 }

@@ -87,6 +87,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
             }),
           body: new URLSearchParams(form).toString(),
           repeatable: true,
+          confidential: true,
         },
         deadline,
       ),
@@ -161,7 +162,9 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
           hint: 'Check client id and client secret; Genesys Customer Care issues them for each tenant.',
         },
       );
-    return refusal(endpoint, answer, redactor);
+    // Of what else such a body may hold, only the word the standard prescribes is shown.
+    const shown = typeof word === 'string' && /^\w{1,40}$/.test(word) ? word : '';
+    return refusal(endpoint, { ...answer, body: Buffer.from(shown) }, redactor);
   }
 
   /** The request all callers share, begun if there is none. */

@@ -25,6 +25,8 @@ export interface HttpCall {
   readonly repeatable: boolean;
   /** Whether a status that is otherwise retried (5xx, 429) is the answer itself. */
   readonly isAnswer?: (answer: Answer) => boolean;
+  /** Nothing of the answer is ever shown, not even redacted: the token endpoint. */
+  readonly confidential?: boolean;
 }
 
 /** A complete answer: the body is there, decompressed and within the limit. */
@@ -172,7 +174,7 @@ export function createHttp(options: HttpOptions): Http {
     const curable =
       status === 408 || status === 429 || (status >= 500 && (status !== 501 || !call.repeatable));
     if (!curable || call.isAnswer?.(answer) === true) return undefined;
-    const excerpt = redactor.excerpt(answer.body);
+    const excerpt = call.confidential === true ? undefined : redactor.excerpt(answer.body);
     const details = { status, ...(excerpt === undefined ? {} : { excerpt }) };
     // A request turned away by the rate limit was not looked at.
     if (!call.repeatable && status !== 429) return unknownOutcome(call.endpoint, `HTTP ${status}`, details);

@@ -181,6 +181,18 @@ describe('creating a job', () => {
     expect((await call).code).toBe('ERR_UDM_UNKNOWN_OUTCOME');
   });
 
+  test('it has a connection of its own: an idle one may be closed just as the request goes out', async () => {
+    const sockets = new Set<unknown>();
+    const server = await serve((_request, response) => json(response, 200, { id: 1 }));
+    server.server.on('connection', (socket) => sockets.add(socket));
+    const client = clientOf(server.url);
+    await client.getJob('1');
+    await client.getJob('1');
+    expect(sockets.size).toBe(1);
+    await client.createJob(request);
+    expect(sockets.size).toBe(2);
+  });
+
   test('a connection that never came about is not', async () => {
     const { url } = await serve(() => undefined);
     const gone = await closedPort();

@@ -36,7 +36,8 @@ const giveToken: Handler = (_request, response) =>
 const echo = (status: number): Handler => {
   return (request, response) => {
     json(response, status, {
-      message: `Bad: ${JSON.stringify(request.headers)} ${request.body}`,
+      error: [secrets.password, secrets.apiKey, token, refresh, secrets.clientSecret].join(' or '),
+      message: `${token} / ${secrets.password} / Bad: ${JSON.stringify(request.headers)} ${request.body}`,
       credentials: { password: secrets.password, refresh_token: refresh },
       url: `https:\\/\\/s3.test/a?X-Amz-Signature=${signature}`,
     });
@@ -125,6 +126,7 @@ test('what looks like a credential is blotted out even if nobody named it', () =
     "{'refresh_token': 'abc.def.ghi'}",
     'x-api-key: abc.def.ghi',
     'password=abc.def.ghi&x=1',
+    'GET https://s3.test/a?sig=abc.def.ghi',
     'GET https://s3.test/a?X-Amz-Signature=abc.def.ghi&X-Amz-Date=1',
     String.raw`"https:\/\/s3.test\/a?X-Amz-Signature=abc.def.ghi"`,
     '<SignatureProvided>abc.def.ghi</SignatureProvided>',
