@@ -3,8 +3,8 @@ import type { Claim, StepPayload } from '../queue/queue.ts';
 import { liveExport, moveExport, notePoll } from '../store/exports.ts';
 import type { Run } from '../store/runs.ts';
 import type { Pipeline } from './context.ts';
-import { look } from './poll.ts';
 import { afterFailedExport, settleStep } from './settle.ts';
+import { cancelJob, look } from './upstream-job.ts';
 
 /**
  * The step of a `cancelling` run: cancels the upstream job and waits until it has really ended.
@@ -44,7 +44,7 @@ export async function cancelExport(pipeline: Pipeline, claim: Claim<StepPayload>
     });
     return;
   }
-  await pipeline.upstream(run.tenant).cancelJob(row.upstreamJobId, claim.signal);
+  await cancelJob(pipeline.upstream(run.tenant), row.upstreamJobId, claim.signal);
   await settleStep(pipeline, claim, run, {
     reason: why,
     nextMs: pipeline.config.worker.poll.minMs,

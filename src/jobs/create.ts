@@ -14,12 +14,13 @@ import {
 import type { Export } from '../store/exports.ts';
 import { lockRun, moveRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
-import type { ExportJobRequest, UdmClient } from '../udm/types.ts';
+import type { ExportJobRequest } from '../udm/types.ts';
 import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
-import { carriesMarker, jobTitle, newMarker } from './marker.ts';
+import { jobTitle, newMarker } from './marker.ts';
 import { afterFailedExport, logFields, settleStep } from './settle.ts';
 import type { Outcome } from './settle.ts';
+import { cancelSurplus, findByMarker } from './upstream-job.ts';
 import type { Window } from './windows.ts';
 
 /** How often a run that waits for its tenant's limit asks again. */
@@ -162,13 +163,7 @@ async function adopt(
 ): Promise<void> {
   const [kept, ...surplus] = found;
   if (kept === undefined) return;
-  for (const id of surplus) {
-    pipeline.logger.warn(
-      logFields(run, { upstreamJob: id, kept }),
-      'a second job carries our marker; cancelling it',
-    );
-    await pipeline.upstream(run.tenant).cancelJob(id, claim.signal);
-  }
+  await cancelSurplus(pipeline, run, surplus, claim.signal);
   const outcome: Outcome = {
     to: run.cancelRequestedAt ? 'cancelling' : 'exporting',
     ...(reason === undefined ? {} : { reason }),
@@ -186,23 +181,6 @@ async function adopt(
       ),
   };
   await settleStep(pipeline, claim, run, outcome);
-}
-
-/** Ids of all upstream jobs that carry the marker, oldest first as far as the upstream says. */
-async function findByMarker(upstream: UdmClient, marker: string, signal: AbortSignal): Promise<string[]> {
-  const jobs: { id: string; createdMs: number }[] = [];
-  for await (const job of upstream.listJobs({ title: marker }, signal)) {
-    if (carriesMarker(job.title, marker))
-      jobs.push({ id: job.id, createdMs: job.createdDate?.getTime() ?? 0 });
-  }
-  jobs.sort((a, b) => a.createdMs - b.createdMs || a.id.localeCompare(b.id, 'en', { numeric: true }));
-  const ids = jobs.map((job) => job.id);
-  // A one-off job may already have moved on to history only.
-  for await (const entry of upstream.listHistory({ title: marker }, signal)) {
-    if (carriesMarker(entry.title, marker) && entry.jobId !== undefined && !ids.includes(entry.jobId))
-      ids.push(entry.jobId);
-  }
-  return ids;
 }
 
 /** A definite no to this very request: asking the same again will not help. */

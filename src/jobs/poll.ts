@@ -5,25 +5,16 @@ import { liveExport, moveExport, notePoll } from '../store/exports.ts';
 import type { Export } from '../store/exports.ts';
 import { appendHistory } from '../store/history.ts';
 import type { Run } from '../store/runs.ts';
-import { classifyStatus } from '../udm/status.ts';
-import type { StatusMeaning } from '../udm/status.ts';
-import type { ExportJob, HistoryEntry } from '../udm/types.ts';
 import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { pollDelay } from './delays.ts';
-import { carriesMarker } from './marker.ts';
 import { afterFailedExport, logFields, settleStep } from './settle.ts';
 import type { Outcome } from './settle.ts';
+import { cancelSurplus, findByMarker, look } from './upstream-job.ts';
+import type { Sighting } from './upstream-job.ts';
 
 /** A listing may lag behind: a job counts as vanished only after this many looks in a row that found nothing. */
 const absencesUntilVanished = 4;
-
-export interface Sighting {
-  readonly job: ExportJob | undefined;
-  readonly entry: HistoryEntry | undefined;
-  readonly status: StatusMeaning;
-  readonly word: string | undefined;
-}
 
 /** The step of an `exporting` run: looks at the upstream job once and decides when to look again. */
 export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
@@ -38,6 +29,11 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
     return;
   }
   const seen = await look(pipeline, run, row, claim.signal);
+  if (row.createTries > 1) {
+    const carriers = await findByMarker(pipeline.upstream(run.tenant), row.marker, claim.signal);
+    const surplus = carriers.filter((id) => id !== row.upstreamJobId);
+    await cancelSurplus(pipeline, run, surplus, claim.signal);
+  }
   const now = await databaseNow(pipeline.db);
   const outcome = decide(pipeline, run, row, seen, now);
   const progress = seen.status === 'completed' ? 100 : seen.entry?.progress;
@@ -116,51 +112,4 @@ function decide(pipeline: Pipeline, run: Run, row: Export, seen: Sighting, now: 
     };
   const { minMs, maxMs } = pipeline.config.worker.poll;
   return { nextMs: pollDelay(elapsed, seen.entry?.progress, { minMs, maxMs }, Math.random()) };
-}
-
-/** What the upstream says of an export now: GET history (by id, or listed by job) with its progress, else the job. */
-export async function look(
-  pipeline: Pipeline,
-  run: Run,
-  row: Export,
-  signal: AbortSignal,
-): Promise<Sighting> {
-  const upstream = pipeline.upstream(run.tenant);
-  let entry =
-    row.upstreamHistoryId === null ? undefined : await upstream.getHistory(row.upstreamHistoryId, signal);
-  if (!entry && row.upstreamJobId !== null) {
-    for await (const candidate of upstream.listHistory({ jobId: row.upstreamJobId }, signal)) {
-      if (candidate.jobId === row.upstreamJobId || carriesMarker(candidate.title, row.marker)) {
-        entry = candidate;
-        break;
-      }
-    }
-  }
-  const needsJob = entry?.status === undefined && row.upstreamJobId !== null;
-  const job =
-    needsJob && row.upstreamJobId !== null ? await upstream.getJob(row.upstreamJobId, signal) : undefined;
-  const word = entry?.status ?? job?.status;
-  const status = word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline, run.tenant));
-  if (
-    entry &&
-    entry.progress === undefined &&
-    status !== 'completed' &&
-    status !== 'failed' &&
-    status !== 'cancelled'
-  ) {
-    const progress = await upstream.getHistoryProgress(entry.id, signal);
-    if (progress !== undefined) entry = { ...entry, progress };
-  }
-  return { job, entry, status, word };
-}
-
-/** The config lists words by meaning; the classifier asks for the meaning of a word. */
-function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMeaning> {
-  const { completed, failed, cancelled, running, waiting } =
-    pipeline.config.tenants[tenant]?.statusWords ?? {};
-  const lists = { completed, failed, cancelled, running, waiting } as const;
-  const words: Record<string, StatusMeaning> = {};
-  for (const meaning of ['completed', 'failed', 'cancelled', 'running', 'waiting'] as const)
-    for (const word of lists[meaning] ?? []) words[word] = meaning;
-  return words;
 }

@@ -24,7 +24,7 @@ function isInterruption(error: unknown, claim: Claim<unknown>, pipeline: Pipelin
 }
 
 const surroundings =
-  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN)|SINK_\w+|DATABASE|DEFINITION_GONE|TENANT_GONE|SINK_GONE)$/;
+  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN)|SINK_\w+|DOWNLOAD_UNREACHABLE|DATABASE|DEFINITION_GONE|TENANT_GONE|SINK_GONE)$/;
 
 /**
  * Failures of the surroundings: waiting and trying again is right however long they last, because an operator or

@@ -263,7 +263,8 @@ function judge(pipeline: Pipeline, run: Run, file: File, error: unknown, now: Da
   const attempts = surroundings ? file.attempts : file.attempts + 1;
   const reason = describeError(error);
   const delayMs = backoff(Math.max(1, attempts), bounds, Math.random());
-  const missing = error instanceof UdmSyncError && error.code === 'ERR_FILE_MISSING';
+  const missing =
+    error instanceof UdmSyncError && /^ERR_(FILE_MISSING|PRESIGNED_NOT_FOUND)$/.test(error.code);
   if (missing && (now > file.expiresAt || attempts >= limit))
     return { state: 'lost', attempts, reason, delayMs };
   if (attempts >= limit && !surroundings) return { state: 'dead', attempts, reason, delayMs };
