@@ -52,7 +52,7 @@ CREATE TABLE "udm_sync"."files" (
 	CONSTRAINT "files_state" CHECK (state in ('waiting', 'transferring', 'verified', 'deleted', 'dead', 'lost')),
 	CONSTRAINT "files_proof" CHECK (proof in ('size', 'checksum', 'read')),
 	CONSTRAINT "files_verified_is_proven" CHECK (state not in ('verified', 'deleted') or (verified_at is not null and size is not null and crc32 is not null and proof is not null)),
-	CONSTRAINT "files_deleted_after_verified" CHECK (deleted_at is null or verified_at <= deleted_at)
+	CONSTRAINT "files_deleted_after_verified" CHECK (deleted_at is null or (verified_at is not null and verified_at <= deleted_at))
 );
 --> statement-breakpoint
 CREATE TABLE "udm_sync"."history" (
