@@ -187,7 +187,10 @@ export const files = udmSync.table(
       'files_verified_is_proven',
       sql`state not in ('verified', 'deleted') or (verified_at is not null and size is not null and crc32 is not null and proof is not null)`,
     ),
-    check('files_deleted_after_verified', sql`deleted_at is null or (verified_at is not null and verified_at <= deleted_at)`),
+    check(
+      'files_deleted_after_verified',
+      sql`deleted_at is null or (verified_at is not null and verified_at <= deleted_at)`,
+    ),
   ],
 );
 
