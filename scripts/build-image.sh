@@ -70,7 +70,7 @@ build_arguments() {
 
 build_with_docker() {
   build_arguments
-  docker build "${arguments[@]}" "${secrets[@]}" .
+  DOCKER_BUILDKIT=1 docker build "${arguments[@]}" "${secrets[@]}" .
 }
 
 run_with_docker() {

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /** The Postgres server of a whole test run. */
 export interface TestServer {
@@ -27,14 +26,22 @@ export async function startTestServer(): Promise<TestServer> {
   }
 }
 
-/** Looks where testcontainers would: DOCKER_HOST, its own settings, the usual sockets. */
+/**
+ * Looks where testcontainers would: DOCKER_HOST, its own settings, the usual sockets. In a process of its own, since
+ * a connection to an engine that hangs cannot be given up.
+ */
 async function dockerAnswers(): Promise<boolean> {
-  const { getContainerRuntimeClient } = await import('testcontainers');
-  const asked = getContainerRuntimeClient().then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([asked, delay(2_000, false, { ref: false })]);
+  const probe = `
+    import { getContainerRuntimeClient } from 'testcontainers';
+    setTimeout(() => process.exit(1), 2_000);
+    await getContainerRuntimeClient();
+    process.exit();`;
+  const asked = spawn(process.execPath, ['--input-type=module', '-e', probe], {
+    cwd: import.meta.dirname,
+    stdio: 'ignore',
+  });
+  await once(asked, 'exit');
+  return asked.exitCode === 0;
 }
 
 async function startContainer(): Promise<TestServer> {
