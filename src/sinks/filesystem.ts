@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -19,6 +19,11 @@ export interface FilesystemSinkOptions {
 
 const temporary = '.udm-sync-tmp';
 const longestSegment = 255;
+
+/** What the temporary files of a folder's keys begin with, so that a sweep of one folder leaves the others alone. */
+export function temporaryStem(folder: string): string {
+  return createHash('sha256').update(folder).digest('hex').slice(0, 32);
+}
 
 function checkFileKey(key: string): readonly string[] {
   checkKey(key);
@@ -155,10 +160,11 @@ async function* readFile(
   }
 }
 
-async function sweepTemporary(folder: string, before: Date): Promise<SweepResult> {
+async function sweepTemporary(folder: string, stem: string, before: Date): Promise<SweepResult> {
   let aborted = 0;
   let bytes = 0;
   for (const name of await readdir(folder)) {
+    if (!name.startsWith(stem)) continue;
     const path = join(folder, name);
     try {
       const { mtime, size } = await stat(path);
@@ -176,8 +182,8 @@ async function sweepTemporary(folder: string, before: Date): Promise<SweepResult
 /**
  * A sink in a directory: each key is a file, written beside the others under a temporary name and renamed.
  *
- * It keeps neither checksums nor metadata, so `stat` returns no `crc32` and an empty `metadata`. A temporary file
- * does not tell its key: `sweep` removes all that were last written before the time, whatever the prefix.
+ * It keeps neither checksums nor metadata, so `stat` returns no `crc32` and an empty `metadata`.
+ * `sweep` takes one folder, without those below it, or everything, and goes by the time of the last write.
  */
 export function createFilesystemSink(name: string, options: FilesystemSinkOptions): Sink {
   const directory = resolve(options.directory);
@@ -211,7 +217,8 @@ export function createFilesystemSink(name: string, options: FilesystemSinkOption
         signal.throwIfAborted();
         const root = await tree.root();
         const folder = await tree.folder(root, segments.slice(0, -1), key);
-        const path = join(await tree.folder(root, [temporary], key), randomUUID());
+        const stem = temporaryStem(segments.slice(0, -1).join('/'));
+        const path = join(await tree.folder(root, [temporary], key), `${stem}-${randomUUID()}`);
         const written = await writeTemporary(path, source, putOptions.onProgress);
         try {
           signal.throwIfAborted();
@@ -265,10 +272,11 @@ export function createFilesystemSink(name: string, options: FilesystemSinkOption
       });
     },
 
-    async sweep(_prefix, before) {
+    async sweep(prefix, before) {
       return guarded('', async () => {
         try {
-          return await sweepTemporary(join(directory, temporary), before);
+          const stem = prefix === '' ? '' : temporaryStem(prefix.replace(/\/$/, ''));
+          return await sweepTemporary(join(directory, temporary), stem, before);
         } catch (error) {
           if (errnoOf(error) === 'ENOENT') return { aborted: 0, bytes: 0 };
           throw error;

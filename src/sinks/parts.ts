@@ -14,35 +14,24 @@ export interface Part {
   readonly release: () => void;
 }
 
-/** Lends out at most `limit` buffers at a time, and lends the same ones again: fresh memory costs page faults. */
+/** Lends buffers and lends the same ones again: fresh memory costs page faults. */
 export class BufferPool {
-  readonly #limit: number;
   readonly #free: Buffer[] = [];
-  readonly #waiting: (() => void)[] = [];
-  #lent = 0;
 
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** A buffer of exactly `size` bytes with unspecified content, as soon as one may be lent. */
-  async acquire(size: number): Promise<Buffer> {
-    while (this.#lent >= this.#limit) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#lent += 1;
+  /** A buffer of exactly `size` bytes with unspecified content. */
+  acquire(size: number): Buffer {
     const free = this.#free.pop();
     return free?.length === size ? free : Buffer.allocUnsafeSlow(size);
   }
 
   release(buffer: Buffer): void {
-    this.#lent -= 1;
     this.#free.push(buffer);
-    this.#waiting.shift()?.();
   }
 }
 
 /**
  * Cuts a body into parts. A part is handed over once the next byte or the end has come, so that the last one is
- * known as the last; an empty body is one empty part. The body is not pulled while no buffer can be had.
+ * known as the last; an empty body is one empty part. The body is pulled only while a part is asked for.
  *
  * @param sizeOf size in bytes of part `number`, at least 1
  */
@@ -52,7 +41,7 @@ export async function* cutIntoParts(
   pool: BufferPool,
 ): AsyncGenerator<Part, void, void> {
   let number = 1;
-  let buffer = await pool.acquire(sizeOf(number));
+  let buffer = pool.acquire(sizeOf(number));
   let filled = 0;
   let checksum = 0;
   let total = 0;
@@ -74,7 +63,7 @@ export async function* cutIntoParts(
       if (filled === buffer.length) {
         yield cut(false);
         number += 1;
-        buffer = await pool.acquire(sizeOf(number));
+        buffer = pool.acquire(sizeOf(number));
         filled = 0;
         checksum = 0;
       }

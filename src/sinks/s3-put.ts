@@ -245,7 +245,6 @@ export async function putObject(
   const put: Put = { bucket, settings, key, options, signal, stop };
 
   const { length } = options;
-  const pool = new BufferPool(settings.concurrency + 1);
   const sizeOf = (number: number) => {
     const size = partSize(number, settings.partSize, length);
     return length === undefined ? size : Math.min(size, Math.max(length, 1));
@@ -254,7 +253,7 @@ export async function putObject(
   let upload: MultipartUpload | undefined;
   let whole: Part['upTo'] = { bytes: 0, crc32: 0 };
   try {
-    for await (const part of cutIntoParts(guardBody(body, length, signal), sizeOf, pool)) {
+    for await (const part of cutIntoParts(guardBody(body, length, signal), sizeOf, new BufferPool())) {
       if (part.last && part.number === 1) return await putSingle(put, part);
       upload ??= await MultipartUpload.begin(put);
       await upload.send(part);

@@ -76,7 +76,10 @@ export interface Sink {
   /** Removes one object; nothing there is a success. Used by `doctor` for its own probe only. */
   remove(key: string): Promise<void>;
 
-  /** Aborts what dead writers left unfinished under `prefix` and that began before `before` (UTC). */
+  /**
+   * Aborts what dead writers left unfinished under `prefix` (a folder with its slash, or '' for all) and that began
+   * before `before` (UTC).
+   */
   sweep(prefix: string, before: Date): Promise<SweepResult>;
 
   /** Closes sockets. The sink is not used afterwards. */

@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { temporaryStem } from '../../src/sinks/filesystem.ts';
 import { createSink } from '../../src/sinks/index.ts';
 import type { Sink } from '../../src/sinks/index.ts';
 import { bytesOf, MiB, stream } from './bodies.ts';
@@ -32,7 +33,8 @@ describeSink('the filesystem', async () => {
     memoryIsOurs: true,
     async leaveUnfinished(key, bytes) {
       await mkdir(join(directory, temporary), { recursive: true });
-      await writeFile(join(directory, temporary, encodeURIComponent(key)), Buffer.alloc(bytes));
+      const name = `${temporaryStem(dirname(key))}-${basename(key)}`;
+      await writeFile(join(directory, temporary, name), Buffer.alloc(bytes));
     },
     countUnfinished: async () => (await listIfAny(join(directory, temporary))).length,
     close: () => rm(directory, { recursive: true }),
