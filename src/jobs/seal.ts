@@ -1,6 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { Readable } from 'node:stream';
+import { describeError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
+import type { Sink } from '../sinks/sink.ts';
 import { proveStored } from '../sinks/verify.ts';
 import { databaseNow } from '../store/database.ts';
 import { filesOfExport } from '../store/files.ts';
@@ -11,7 +13,7 @@ import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { assessSet } from './file-set.ts';
 import { buildManifest } from './manifest.ts';
-import { settleStep } from './settle.ts';
+import { logFields, settleStep } from './settle.ts';
 
 /**
  * The step of a `transferring` run once no file is pending: lists the export's files once more, and when nothing is
@@ -76,6 +78,7 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     return;
   }
   const { sink, verify } = pipeline.sink(run.sink);
+  await sweepLeftovers(pipeline, run, sink);
   const manifest = buildManifest(run, definition, row, known, sink.uri, now);
   const body = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
   const key = manifestKeyOf(pipeline, run);
@@ -90,4 +93,21 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     reason: `${manifest.totals.files} files, ${manifest.totals.bytes} bytes`,
     nextMs: 0,
   });
+}
+
+/**
+ * Removes what writers that died left unfinished in the run's folder: it is invisible in listings and paid for.
+ * Every file is verified, so nobody has anything to write here any more, whatever the clocks say.
+ */
+async function sweepLeftovers(pipeline: Pipeline, run: Run, sink: Sink): Promise<void> {
+  const folder = manifestKeyOf(pipeline, run).replace(/[^/]+$/, '');
+  try {
+    const { aborted, bytes } = await sink.sweep(folder, new Date(Date.now() + 86_400_000));
+    if (aborted > 0)
+      pipeline.logger.info(logFields(run, { aborted, bytes }), 'removed unfinished uploads of dead writers');
+  } catch (error) {
+    // The files are safe all the same; a lifecycle rule is the net below this.
+    const reason = describeError(error);
+    pipeline.logger.warn(logFields(run, { reason }), 'unfinished uploads could not be looked for');
+  }
 }
