@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts';
 import { Queue } from '../queue/queue.ts';
 import { createSink } from '../sinks/index.ts';
 import type { Sink } from '../sinks/sink.ts';
-import { openDatabase } from '../store/database.ts';
+import { databaseError, openDatabase } from '../store/database.ts';
 import { createUdmClient } from '../udm/client.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Pipeline, SinkBinding } from './context.ts';
@@ -23,7 +23,7 @@ export interface PipelineOptions {
 }
 
 export interface OpenPipeline extends Pipeline {
-  /** Closes Postgres, the upstream clients and the sinks; the queue must have been stopped. */
+  /** Closes the queue, the upstream clients, the sinks and Postgres. Stop a worker before: work under way is broken off. */
   close(): Promise<void>;
 }
 
@@ -31,7 +31,10 @@ export interface OpenPipeline extends Pipeline {
 export async function openPipeline(options: PipelineOptions): Promise<OpenPipeline> {
   const { config, url, logger, draining, working } = options;
   const database = await openDatabase(url, config.database.poolSize, logger);
-  const queue = await Queue.open({ url, logger, supervise: working });
+  const queue = await Queue.open({ url, logger, supervise: working }).catch(async (error: unknown) => {
+    await database.close();
+    throw databaseError(url, error);
+  });
   const clients = new Map<string, UdmClient>();
   const sinks = new Map<string, Sink>();
   return {
@@ -59,6 +62,8 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     async close() {
       for (const client of clients.values()) client.close();
       for (const sink of sinks.values()) sink.close();
+      // Without it pg-boss' timers would keep the process alive; stopping it twice is allowed.
+      await queue.stop(0);
       await database.close();
     },
   };
@@ -105,10 +110,10 @@ export function openSink(name: string, settings: SinkConfig): Sink {
 
 function gone(kind: 'tenant' | 'sink', name: string): UdmSyncError {
   return new UdmSyncError(
-    `ERR_${kind.toUpperCase()}_GONE`,
+    kind === 'tenant' ? 'ERR_TENANT_GONE' : 'ERR_SINK_GONE',
     `The config has no ${kind} "${name}", but a run needs it.`,
     {
-      hint: `Put the ${kind} back under ${kind}s, or cancel the runs that need it (udm-sync runs --${kind} ${name}).`,
+      hint: `Put the ${kind} back under ${kind}s, or cancel the runs that need it (udm-sync runs, udm-sync cancel).`,
     },
   );
 }

@@ -10,24 +10,25 @@ import type { UdmClient } from '../udm/types.ts';
 const probeFolder = '_udm-sync/doctor';
 
 /** Writes, reads back and removes a small object: the permissions a transfer needs. */
-export async function checkSink(sink: Sink): Promise<void> {
+export async function checkSink(sink: Sink, signal?: AbortSignal): Promise<void> {
   const body = randomBytes(64);
   const key = `${probeFolder}/${randomBytes(8).toString('hex')}`;
   await sink.put(key, Readable.from([body]), {
     length: body.length,
     contentType: 'application/octet-stream',
+    ...(signal ? { signal } : {}),
   });
   try {
-    await proveStored(sink, key, { bytes: body.length, crc32: crc32(body) }, 'read');
+    await proveStored(sink, key, { bytes: body.length, crc32: crc32(body) }, 'read', signal);
   } finally {
     await sink.remove(key);
   }
 }
 
 /** Token, API key and access, by the cheapest call that needs all three. */
-export async function checkUpstream(upstream: UdmClient): Promise<void> {
-  await upstream.checkToken();
-  await upstream.listSources();
+export async function checkUpstream(upstream: UdmClient, signal?: AbortSignal): Promise<void> {
+  await upstream.checkToken(signal);
+  await upstream.listSources(signal);
 }
 
 /** Without a certificate the upstream refuses every export. */
@@ -38,7 +39,7 @@ export async function checkCertificate(upstream: UdmClient): Promise<string> {
       'ERR_CERTIFICATE',
       'No encryption certificate has been uploaded for this tenant.',
       {
-        hint: 'Upload one with: udm-sync cipher upload <tenant> <certificate.pem>. Without it every export fails.',
+        hint: 'Upload one with: udm-sync cipher upload <certificate.pem> <tenant>. Without it every export fails.',
       },
     );
   return certificate.name ?? certificate.ccid ?? 'present';
