@@ -38,6 +38,9 @@ export class UsageError extends UdmSyncError {
 /** The sentence an operator reads: what happened, then what to do. Never a stack. */
 export function describeError(error: unknown): string {
   if (error instanceof UdmSyncError) return error.hint ? `${error.message} ${error.hint}` : error.message;
+  // Drizzle's wrapper quotes the query; its cause says what happened.
+  if (error instanceof Error && error.message.startsWith('Failed query:') && error.cause instanceof Error)
+    return describeError(error.cause);
   if (error instanceof AggregateError && error.errors.length > 0) return describeError(error.errors[0]);
   return error instanceof Error ? error.message || error.name : String(error);
 }

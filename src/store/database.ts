@@ -53,15 +53,46 @@ export async function openDatabase(url: string, poolSize: number, logger: Logger
   return { db, url, close: () => pool.end() };
 }
 
+/** What an SQLSTATE (or its class, the first two characters) means for an operator; `lasting` if waiting is no cure. */
+const advice: Readonly<Record<string, { readonly hint: string; readonly lasting: boolean }>> = {
+  '28': {
+    hint: 'Correct user and password in DATABASE_URL, or let the user in (pg_hba.conf).',
+    lasting: true,
+  },
+  '3D': { hint: 'Create the database, or correct its name in DATABASE_URL.', lasting: true },
+  '42501': {
+    hint: 'Let the user create schemas in this database: grant create on database … to …',
+    lasting: true,
+  },
+  '42P01': { hint: 'The schema is not there or not of this version: run udm-sync migrate.', lasting: true },
+  '42703': { hint: 'The schema is not of this version: run udm-sync migrate.', lasting: true },
+  '25006': { hint: 'It is a read-only standby: let DATABASE_URL name the primary.', lasting: false },
+  '53': {
+    hint: 'Postgres is out of connections, memory or disk: lower database.poolSize, or give it more.',
+    lasting: false,
+  },
+  '57': { hint: 'Postgres is starting, stopping or being repaired: try again in a moment.', lasting: false },
+};
+
+const refusedQuery = 'Postgres answered and refused: its log says more.';
+const unreachable =
+  'Check that it runs, that DATABASE_URL names the right host, user and database, and that the network allows it.';
+
 /** The same failure in words for an operator; never shows the password. */
 export function databaseError(url: string, error: unknown): UdmSyncError {
+  if (error instanceof UdmSyncError) return error;
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = describeError(cause);
-  return new UdmSyncError('ERR_DATABASE', `Postgres at ${showDatabaseUrl(url)} cannot be used: ${why}.`, {
-    hint: 'Check that it runs, that DATABASE_URL names the right host, user and database, and that the network allows it.',
-    cause,
-    retryable: true,
-  });
+  const state = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const known = advice[state] ?? advice[state.slice(0, 2)];
+  return new UdmSyncError(
+    'ERR_DATABASE',
+    `Postgres at ${showDatabaseUrl(url)} cannot be used: ${describeError(cause)}.`,
+    {
+      hint: known?.hint ?? (/^[0-9A-Z]{5}$/.test(state) ? refusedQuery : unreachable),
+      cause,
+      retryable: known?.lasting !== true,
+    },
+  );
 }
 
 /** Postgres' clock (UTC). Decisions about windows and deadlines use it, so that replicas agree. */

@@ -33,7 +33,7 @@ function migrationsFolder(): string {
  * @throws UdmSyncError `ERR_DATABASE`
  */
 export async function migrateDatabase(url: string): Promise<{ applied: number }> {
-  const client = new pg.Client({ connectionString: url, application_name: 'udm-sync migrate' });
+  const client = newClient(url, 'udm-sync migrate');
   try {
     await client.connect();
     await client.query('select pg_advisory_lock($1)', [lockKey]);
@@ -63,7 +63,7 @@ export async function migrateDatabase(url: string): Promise<{ applied: number }>
 
 /** How many of this version's migrations the database still lacks; 0 when it is ready. */
 export async function pendingMigrations(url: string): Promise<number> {
-  const client = new pg.Client({ connectionString: url, application_name: 'udm-sync' });
+  const client = newClient(url, 'udm-sync');
   try {
     await client.connect();
     const known = readMigrationFiles({ migrationsFolder: migrationsFolder() }).length;
@@ -73,6 +73,17 @@ export async function pendingMigrations(url: string): Promise<number> {
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+function newClient(url: string, name: string): pg.Client {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: name,
+    connectionTimeoutMillis: 10_000,
+  });
+  // A connection that breaks between two queries is reported by the next one; unheard, it would end the process.
+  client.on('error', () => undefined);
+  return client;
 }
 
 async function appliedMigrations(client: pg.Client): Promise<number> {
