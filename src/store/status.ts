@@ -44,11 +44,14 @@ export type FilesAtRisk = z.infer<typeof riskRow>;
 /** Files that are upstream and not yet safe in the sink, and when the vendor deletes the first of them. */
 export async function filesAtRisk(db: Executor): Promise<FilesAtRisk> {
   const { rows } = await db.execute(sql`
-    select count(*) filter (where state in ('waiting', 'transferring')) as "waiting",
-      coalesce(sum(announced_size) filter (where state in ('waiting', 'transferring')), 0) as "bytes",
-      count(*) filter (where state = 'dead') as "dead",
-      count(*) filter (where state = 'lost') as "lost",
-      min(expires_at) filter (where state in ('waiting', 'transferring', 'dead')) as "soonest"
-    from udm_sync.files where state in ('waiting', 'transferring', 'dead', 'lost')`);
+    select count(*) filter (where f.state in ('waiting', 'transferring')) as "waiting",
+      coalesce(sum(f.announced_size) filter (where f.state in ('waiting', 'transferring')), 0) as "bytes",
+      count(*) filter (where f.state = 'dead') as "dead",
+      count(*) filter (where f.state = 'lost') as "lost",
+      min(f.expires_at) filter (where f.state in ('waiting', 'transferring', 'dead')) as "soonest"
+    from udm_sync.files f join udm_sync.runs r on r.id = f.run_id
+    where f.state in ('waiting', 'transferring', 'dead', 'lost')
+      -- A run that is through has other files, of a later attempt.
+      and r.state not in ('stored', 'done', 'cancelled')`);
   return riskRow.parse(rows[0]);
 }
