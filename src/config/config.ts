@@ -14,7 +14,8 @@ export interface Config {
 export interface DatabaseConfig {
   /** `postgres://…`, with its password. Absent: the embedded Postgres in `dataDir`. */
   readonly url?: string;
-  readonly dataDir: string;
+  /** Absent: a folder of the machine or user, see `defaultEmbeddedPostgresDir`. */
+  readonly dataDir?: string;
   readonly poolSize: number;
   /** Whether worker, run and backfill bring the schema up to date when they start. */
   readonly migrate: boolean;

@@ -51,9 +51,9 @@ const database = section({
     .exactOptional()
     .describe('Postgres connection string. Left out: an embedded Postgres. DATABASE_URL overrides it.'),
   dataDir: is
-    .path('./.udm-sync')
-    .prefault('./.udm-sync')
-    .describe('Where the embedded Postgres keeps its data.'),
+    .path('/var/lib/udm-sync/postgres')
+    .exactOptional()
+    .describe('Where the embedded Postgres keeps its data. Left out: a folder of the machine or user.'),
   poolSize: is.number(2, 500).prefault(10).describe('Most connections of one process.'),
   migrate: is
     .flag()

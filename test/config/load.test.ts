@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { defaultKeyTemplate } from '../../src/config/key-template.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -20,7 +20,7 @@ describe('a correct file', () => {
   test('is completed with defaults, in ms and bytes', async () => {
     const config = await load();
     expect(config).toMatchObject({
-      database: { dataDir: resolve('.udm-sync'), poolSize: 10, migrate: true },
+      database: { poolSize: 10, migrate: true },
       tenants: {
         acme: {
           name: 'acme',
