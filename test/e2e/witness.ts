@@ -1,0 +1,104 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Pool } from 'pg';
+
+/** What Postgres had committed about a file at the moment a DELETE that concerns it was on its way. */
+export interface Testimony {
+  /** As the request, or the job or history entry it names, has it. */
+  readonly name: string;
+  /** Undefined: Postgres knew no such file. */
+  readonly state: string | undefined;
+  readonly verified: boolean;
+}
+
+/** A DELETE on its way upstream. */
+export interface WitnessedDelete {
+  /** Undecoded, with its query. */
+  readonly path: string;
+  readonly files: readonly Testimony[];
+}
+
+export interface Witness {
+  /** What workers take for the upstream. */
+  readonly url: string;
+  readonly deletes: readonly WitnessedDelete[];
+  stop(): Promise<void>;
+}
+
+/**
+ * Stands between the workers and the upstream, and holds each DELETE until it has read in a session of its own, which
+ * sees only what is committed, what Postgres says of the files concerned.
+ */
+export async function startWitness(upstream: string, database: Pool): Promise<Witness> {
+  const deletes: WitnessedDelete[] = [];
+  const { hostname, port } = new URL(upstream);
+
+  async function handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const { method = 'GET', url: path = '/', headers } = incoming;
+    if (method === 'DELETE') deletes.push({ path, files: await askPostgres(database, path) });
+    const forwarded = request({ hostname, port, method, path, headers, agent: false });
+    forwarded.on('error', () => outgoing.destroy());
+    forwarded.on('response', (answer) => {
+      answer.on('error', () => outgoing.destroy());
+      outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      answer.pipe(outgoing);
+    });
+    incoming.pipe(forwarded);
+  }
+
+  const server = createServer((incoming, outgoing) => {
+    // Without its testimony no request goes through.
+    handle(incoming, outgoing).catch(() => outgoing.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the witness listens on no port');
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    deletes,
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
+
+interface Row {
+  readonly name: string;
+  readonly state: string;
+  readonly verified: boolean;
+}
+
+async function askPostgres(database: Pool, path: string): Promise<Testimony[]> {
+  const columns = `f.name, f.state, f.verified_at is not null and f.state in ('verified', 'deleted') as verified`;
+  const of = /\/export\/(history|jobs)\/([^/?]+)$/.exec(path);
+  if (of) {
+    const column = of[1] === 'history' ? 'upstream_history_id' : 'upstream_job_id';
+    const { rows } = await database.query<Row>(
+      `select ${columns} from udm_sync.files f join udm_sync.exports e on e.id = f.export_id where e.${column} = $1`,
+      [decodeURIComponent(of[2] ?? '')],
+    );
+    return rows;
+  }
+  const names = namesOf(path);
+  const { rows } = await database.query<Row>(
+    `select ${columns} from udm_sync.files f where f.name = any($1)`,
+    [names],
+  );
+  return names.map((name) => {
+    // Of several files of one name the worst counts: the upstream deletes them all.
+    const known = rows.filter((row) => row.name === name);
+    return known.find((row) => !row.verified) ?? known[0] ?? { name, state: undefined, verified: false };
+  });
+}
+
+/** The names a DELETE asks for, read as the upstream reads them: decoded first, divided at commas then. */
+function namesOf(path: string): string[] {
+  const url = new URL(path, 'http://upstream');
+  const single = /\/files\/([^/]+)$/.exec(url.pathname)?.[1];
+  if (single !== undefined) return [decodeURIComponent(single)];
+  return (url.searchParams.get('filename') ?? '').split(',');
+}
