@@ -37,7 +37,8 @@ export class UsageError extends UdmSyncError {
 
 /** The sentence an operator reads: what happened, then what to do. Never a stack. */
 export function describeError(error: unknown): string {
-  if (error instanceof UdmSyncError) return error.hint ? `${error.message} ${error.hint}` : error.message;
+  if (error instanceof UdmSyncError)
+    return [error.message, error.hint ?? ''].join(error.message.endsWith('\n') ? '' : ' ').trimEnd();
   // Drizzle's wrapper quotes the query; its cause says what happened.
   if (error instanceof Error && error.message.startsWith('Failed query:') && error.cause instanceof Error)
     return describeError(error.cause);

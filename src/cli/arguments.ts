@@ -1,17 +1,17 @@
-import { DateTime } from 'luxon';
 import type { Config, DefinitionConfig } from '../config/config.ts';
 import { nearest } from '../config/did-you-mean.ts';
 import { parseDuration } from '../config/duration.ts';
+import { date } from '../config/fields.ts';
 import { UsageError } from '../errors.ts';
 
 /** An instant from a flag: an ISO date (midnight UTC) or date and time; UTC unless it says otherwise. */
 export function instantOf(flag: string, value: string): Date {
-  const parsed = DateTime.fromISO(value, { zone: 'utc' });
-  if (!parsed.isValid)
+  const parsed = date().safeParse(value);
+  if (!parsed.success)
     throw new UsageError(
       `${flag} is "${value}"; it must be a date (2026-01-31) or a date and time (2026-01-31T08:00:00Z), in UTC unless it says otherwise.`,
     );
-  return parsed.toJSDate();
+  return parsed.data;
 }
 
 /** A duration from a flag, in ms. */
@@ -20,6 +20,15 @@ export function durationOf(flag: string, value: string): number {
   if (ms === undefined || ms <= 0)
     throw new UsageError(`${flag} is "${value}"; it must be a duration such as 90s, 50m or 2h.`);
   return ms;
+}
+
+/** The id of a run. */
+export function runIdOf(value: string): number {
+  const id = /^\d{1,15}$/.test(value) ? Number(value) : 0;
+  if (id > 0) return id;
+  throw new UsageError(
+    `<run> is "${value}"; it must be the id of a run, a number as udm-sync runs shows it.`,
+  );
 }
 
 export function wholeNumberOf(name: string, value: string, min: number, max: number): number {
@@ -35,6 +44,6 @@ export function definitionNamed(config: Config, name: string): DefinitionConfig 
   const names = Object.keys(config.definitions);
   const near = nearest(name, names);
   throw new UsageError(
-    `There is no definition "${name}"${near === undefined ? '' : `; did you mean "${near}"?`} The config has: ${names.join(', ')}.`,
+    `There is no definition "${name}"${near === undefined ? '.' : `; did you mean "${near}"?`} The config has: ${names.join(', ')}.`,
   );
 }

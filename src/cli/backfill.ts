@@ -8,11 +8,12 @@ import { finalStates, runsTouching } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { definitionNamed, durationOf, instantOf, wholeNumberOf } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
-import { humanDuration, print, printJson, showWindow, table, utc } from './output.ts';
+import { counted, humanDuration, print, printJson, showWindow, table, utc } from './output.ts';
 import { showBars } from './progress.ts';
 import { reportWork } from './report.ts';
-import { openConfig, openSession } from './session.ts';
-import type { GlobalOptions } from './session.ts';
+import { openConfig } from './open-config.ts';
+import type { GlobalOptions } from './open-config.ts';
+import { inSession } from './session.ts';
 import { onInterrupt } from './signals.ts';
 import { preflight, workUntilDone } from './work.ts';
 
@@ -58,9 +59,8 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
       );
   }
   const interrupt = onInterrupt();
-  const session = await openSession(config, logger, { working: !options.dryRun, draining: interrupt.signal });
-  try {
-    const { pipeline } = session;
+  const needs = { working: !options.dryRun, draining: interrupt.signal };
+  return inSession(config, logger, needs, async ({ pipeline }) => {
     const end = horizon(await databaseNow(pipeline.db), lengthMs, lagMs);
     if (range.to > end)
       throw new UsageError(
@@ -76,11 +76,8 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
     showPlan(plan, range, lengthMs, options);
     if (options.dryRun) return exitCodes.done;
 
-    const problems = await preflight(pipeline, [definition]);
-    if (problems.length > 0) {
-      for (const problem of problems) process.stderr.write(`udm-sync: ${problem}\n`);
-      return exitCodes.failed;
-    }
+    const unable = await preflight(pipeline, [definition], interrupt);
+    if (unable !== undefined) return unable;
     const view = bars ? showBars(pipeline.events) : undefined;
     const queue: (Window | Run)[] = [...plan.revive, ...plan.missing];
     const begun = performance.now();
@@ -112,17 +109,13 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
         const eta = ((performance.now() - begun) / finished) * left;
         logger.info(
           { definition: name, finished, left, etaSeconds: Math.round(eta / 1000) },
-          `backfill: ${finished} of ${finished + left} windows, about ${humanDuration(eta)} left`,
+          `backfill: ${finished} of ${counted(finished + left, 'window')}, about ${humanDuration(eta)} left`,
         );
       },
-    });
-    view?.stop();
+    }).finally(() => view?.stop());
     reportWork(runs, options.json === true, exitCode);
     return exitCode;
-  } finally {
-    await session.close();
-    interrupt.dispose();
-  }
+  }).finally(() => interrupt.dispose());
 }
 
 function showPlan(plan: BackfillPlan, range: Window, lengthMs: number, options: BackfillOptions): void {
@@ -138,7 +131,7 @@ function showPlan(plan: BackfillPlan, range: Window, lengthMs: number, options: 
     return;
   }
   print(
-    `${cut(range, lengthMs).length} windows from ${utc(range.from)} to ${utc(range.to)}: ${missing.length} to export, ` +
+    `${counted(cut(range, lengthMs).length, 'window')} from ${utc(range.from)} to ${utc(range.to)}: ${missing.length} to export, ` +
       `${revive.length} to try again, ${underWay.length} under way, ${done.length} done already.`,
   );
   if (!options.dryRun) return;

@@ -7,8 +7,8 @@ import { UsageError, describeError } from '../errors.ts';
 import { openUpstream } from '../jobs/pipeline.ts';
 import { exitCodes } from './exit-codes.ts';
 import { print, printJson, utc } from './output.ts';
-import { openConfig } from './session.ts';
-import type { GlobalOptions } from './session.ts';
+import { openConfig } from './open-config.ts';
+import type { GlobalOptions } from './open-config.ts';
 
 /** `udm-sync cipher show [tenant]`: the certificate the upstream encrypts for. */
 export async function cipherShowCommand(tenant: string | undefined, options: GlobalOptions): Promise<number> {
@@ -83,6 +83,6 @@ function tenantNamed(config: Config, name: string | undefined): string {
   if (Object.hasOwn(config.tenants, name)) return name;
   const near = nearest(name, names);
   throw new UsageError(
-    `There is no tenant "${name}"${near === undefined ? '' : `; did you mean "${near}"?`} The config has: ${names.join(', ')}.`,
+    `There is no tenant "${name}"${near === undefined ? '.' : `; did you mean "${near}"?`} The config has: ${names.join(', ')}.`,
   );
 }

@@ -3,17 +3,21 @@ import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { openSink, openUpstream } from '../jobs/pipeline.ts';
 import { checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
-import { openDatabase } from '../store/database.ts';
+import { openDatabase, showDatabaseUrl } from '../store/database.ts';
 import { pendingMigrations } from '../store/migrate.ts';
 import type { UdmClient } from '../udm/types.ts';
 import { exitCodes } from './exit-codes.ts';
-import { print, printJson } from './output.ts';
-import { openConfig, openPostgres } from './session.ts';
-import type { GlobalOptions } from './session.ts';
+import { counted, print, printJson } from './output.ts';
+import { openConfig } from './open-config.ts';
+import type { GlobalOptions } from './open-config.ts';
+import { openPostgres } from './session.ts';
+import type { DatabaseSession } from './session.ts';
 
 interface Finding {
   readonly check: string;
   readonly ok: boolean;
+  /** Of a failure; docs/errors.md explains it. */
+  readonly code?: string | null;
   readonly detail: string;
 }
 
@@ -23,16 +27,18 @@ export async function doctorCommand(options: GlobalOptions): Promise<number> {
   const findings: Finding[] = [];
   const show = (finding: Finding) => {
     findings.push(finding);
-    if (!options.json) print(`${finding.ok ? 'ok  ' : 'FAIL'}  ${finding.check}: ${finding.detail}`);
+    const code = finding.code ? ` [${finding.code}]` : '';
+    if (!options.json) print(`${finding.ok ? 'ok  ' : 'FAIL'}  ${finding.check}: ${finding.detail}${code}`);
   };
   const check = async (name: string, action: () => Promise<string>) => {
     try {
       show({ check: name, ok: true, detail: await action() });
     } catch (error) {
-      show({ check: name, ok: false, detail: describeError(error) });
+      const code = error instanceof UdmSyncError ? error.code : null;
+      show({ check: name, ok: false, code, detail: describeError(error) });
     }
   };
-  show({ check: 'config', ok: true, detail: `${Object.keys(config.definitions).length} definitions` });
+  show({ check: 'config', ok: true, detail: counted(Object.keys(config.definitions).length, 'definition') });
   await checkDatabase(config, logger, check);
   for (const [name, settings] of Object.entries(config.sinks)) {
     await check(`sink ${name}`, async () => {
@@ -62,24 +68,34 @@ export async function doctorCommand(options: GlobalOptions): Promise<number> {
 type Check = (name: string, action: () => Promise<string>) => Promise<void>;
 
 async function checkDatabase(config: Config, logger: Logger, check: Check): Promise<void> {
+  const opening = openReachable(config, logger);
   await check('postgres', async () => {
-    const postgres = await openPostgres(config, logger);
-    try {
-      const database = await openDatabase(postgres.url, 1, logger);
-      await database.close();
-      await check('migrations', async () => {
-        const pending = await pendingMigrations(postgres.url);
-        if (pending > 0 && !config.database.migrate)
-          throw new UdmSyncError('ERR_MIGRATIONS', `${pending} are pending.`, {
-            hint: 'Run: udm-sync migrate',
-          });
-        return pending > 0 ? `${pending} pending; worker, run and backfill apply them` : 'up to date';
-      });
-    } finally {
-      await postgres.close();
-    }
-    return config.database.url === undefined ? 'embedded' : 'reachable';
+    const { url } = await opening;
+    return `${config.database.url === undefined ? 'the embedded one' : 'reachable'}, ${showDatabaseUrl(url)}`;
   });
+  const postgres = await opening.catch(() => undefined);
+  if (!postgres) return;
+  await check('schema', async () => {
+    const pending = await pendingMigrations(postgres.url);
+    if (pending === 0) return 'up to date';
+    if (config.database.migrate || config.database.url === undefined)
+      return `${counted(pending, 'migration')} to apply; the next command does`;
+    throw new UdmSyncError('ERR_MIGRATIONS', `The database lacks ${counted(pending, 'migration')}.`, {
+      hint: 'Run: udm-sync migrate',
+    });
+  });
+  await postgres.close();
+}
+
+async function openReachable(config: Config, logger: Logger): Promise<DatabaseSession> {
+  const postgres = await openPostgres(config, logger);
+  try {
+    await (await openDatabase(postgres.url, 1, logger)).close();
+    return postgres;
+  } catch (error) {
+    await postgres.close();
+    throw error;
+  }
 }
 
 async function checkTenant(config: Config, name: string, upstream: UdmClient, check: Check): Promise<void> {
@@ -114,10 +130,15 @@ async function checkTenant(config: Config, name: string, upstream: UdmClient, ch
     });
 }
 
+/** Upper case and a plural s are taken differently by different versions. */
+const plain = (word: string) => word.toLowerCase().replace(/s$/, '');
+
 function oneOf(wanted: string, known: readonly string[], what: string): string {
   // A tenant that lists nothing says nothing against the word.
   if (known.length === 0) return `the upstream lists no ${what}; not checked`;
   if (known.includes(wanted)) return 'known';
+  const near = known.find((word) => plain(word) === plain(wanted));
+  if (near !== undefined) return `known as "${near}"; write it so if exports are refused`;
   throw new UdmSyncError(
     'ERR_UNKNOWN_WORD',
     `The upstream has no ${what} "${wanted}"; it has: ${known.join(', ')}.`,

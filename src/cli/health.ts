@@ -1,25 +1,27 @@
 import { stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { humanDuration, print } from './output.ts';
+import { humanDuration, print, printJson } from './output.ts';
 import { durationOf } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 
-/** Where the worker notes that its loop turns: the only thing it writes to its own file system. */
-export const defaultHealthFile = join(tmpdir(), 'udm-sync-health');
+export interface HealthOptions {
+  readonly maxAge: string;
+  readonly healthFile: string;
+  readonly json?: boolean;
+}
 
 /** `udm-sync health`: whether the worker in this container has reached Postgres lately. For exec probes. */
-export async function healthCommand(options: { maxAge: string; healthFile?: string }): Promise<number> {
+export async function healthCommand(options: HealthOptions): Promise<number> {
   const maxAgeMs = durationOf('--max-age', options.maxAge);
-  const file = options.healthFile ?? defaultHealthFile;
-  let ageMs: number;
-  try {
-    ageMs = Date.now() - (await stat(file)).mtimeMs;
-  } catch {
-    print(`unhealthy: no worker has written ${file}`);
-    return exitCodes.failed;
-  }
-  const healthy = ageMs <= maxAgeMs;
-  print(`${healthy ? 'healthy' : 'unhealthy'}: the worker last reached Postgres ${humanDuration(ageMs)} ago`);
+  const file = options.healthFile;
+  const written = await stat(file).catch(() => undefined);
+  const ageMs = written && Math.max(0, Date.now() - written.mtimeMs);
+  const healthy = ageMs !== undefined && ageMs <= maxAgeMs;
+  if (options.json) printJson({ healthy, file, ageSeconds: ageMs === undefined ? null : ageMs / 1000 });
+  else
+    print(
+      ageMs === undefined
+        ? `unhealthy: no worker has written ${file}`
+        : `${healthy ? 'healthy' : 'unhealthy'}: the worker last reached Postgres ${humanDuration(ageMs)} ago`,
+    );
   return healthy ? exitCodes.done : exitCodes.failed;
 }

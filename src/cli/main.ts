@@ -1,7 +1,16 @@
 #!/usr/bin/env node
-import { UdmSyncError, UsageError, describeError } from '../errors.ts';
+import { UdmSyncError, UsageError } from '../errors.ts';
+import { createRedactor } from '../udm/redact.ts';
 import { exitCodes } from './exit-codes.ts';
+import { explain } from './output.ts';
 import { buildProgram } from './program.ts';
+
+// What escapes a command (an error event nobody listens to) is told like any other failure.
+process.on('uncaughtException', (error) => process.exit(report(error)));
+// Whoever reads us may stop reading: `udm-sync runs | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? exitCodes.done : report(error));
+});
 
 process.exitCode = await main(process.argv);
 
@@ -16,12 +25,24 @@ async function main(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (isCommanderExit(error)) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    process.stderr.write(`udm-sync: ${describeError(error)}\n`);
-    if (error instanceof UsageError) return exitCodes.usage;
-    if (!(error instanceof UdmSyncError) && error instanceof Error)
-      process.stderr.write(`${error.stack ?? ''}\n`);
-    return exitCodes.failed;
+    return report(error);
   }
+}
+
+/** Says on stderr what happened and what to do; a stack only for what is not foreseen. */
+function report(error: unknown): number {
+  if (error instanceof UdmSyncError) {
+    process.stderr.write(`udm-sync: ${explain(error)}\n`);
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
+  }
+  // Nobody has checked what these say.
+  const redactor = createRedactor();
+  const said = redactor.text(explain(error)).trim();
+  const stack = error instanceof Error ? `${redactor.text(error.stack ?? '')}\n` : '';
+  process.stderr.write(
+    `udm-sync: ${said.split('\n')[0] ?? ''} This was not foreseen; please report it with what follows.\n${stack}`,
+  );
+  return exitCodes.failed;
 }
 
 function isCommanderExit(error: unknown): error is { exitCode: number } {

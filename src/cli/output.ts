@@ -1,3 +1,11 @@
+import { UdmSyncError, UsageError, describeError } from '../errors.ts';
+
+/** What happened, what to do, and the code that docs/errors.md explains; a wrong flag explains itself. */
+export function explain(error: unknown): string {
+  const coded = error instanceof UdmSyncError && !(error instanceof UsageError);
+  return `${describeError(error)}${coded ? ` [${error.code}]` : ''}`;
+}
+
 /** Prints rows under headings, columns padded; nothing for no rows. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = headings.map((heading, column) =>
@@ -17,6 +25,11 @@ export function printJson(value: unknown): void {
 
 export function print(text = ''): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** A number with its noun: `1 file`, `2 files`. */
+export function counted(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
 /** Bytes for people: `0 B`, `1.5 MiB`. */

@@ -1,47 +1,53 @@
-import { Command, Option } from 'commander';
-import { backfillCommand } from './backfill.ts';
+import { Command } from 'commander';
 import type { BackfillOptions } from './backfill.ts';
-import { cipherShowCommand, cipherUploadCommand } from './cipher.ts';
-import { configPrintCommand, configSchemaCommand, migrateCommand } from './config.ts';
-import { doctorCommand } from './doctor.ts';
-import { healthCommand } from './health.ts';
-import { runCommand } from './run.ts';
-import { cancelCommand, retryCommand, runHistoryCommand, runsCommand } from './runs.ts';
+import { defaultHealthFile } from './health-file.ts';
+import type { HealthOptions } from './health.ts';
+import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
-import type { GlobalOptions } from './session.ts';
-import { statusCommand } from './status.ts';
+import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
-import { workerCommand } from './worker.ts';
+import type { WorkerOptions } from './worker.ts';
+
+// Each command is loaded when it is called: a probe every few seconds should not pay for the AWS SDK.
 
 const exitCodeHelp = `
 Exit codes: 0 done, 1 failed, 2 usage or config, 3 some windows failed, 4 timed out with work left, 130 interrupted.`;
 
 /** The command line: what there is, with an example for each. `exit` receives the command's exit code. */
 export function buildProgram(exit: (code: number) => void): Command {
+  // What is set here before the first command is made holds for all of them.
   const program = new Command('udm-sync')
     .description(
       'Copies Genesys UDM v10 exports into S3, verifies them there, and only then deletes them upstream.',
     )
     .version(packageVersion())
+    .option('-c, --config <file>', 'the config file (default: $UDM_SYNC_CONFIG, else udm-sync.yaml)')
     .addHelpText('after', exitCodeHelp)
     .showHelpAfterError('(add --help for help)')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'udm-sync: ')),
+    })
     .exitOverride();
 
-  const command = (name: string, description: string, example: string) =>
-    program
-      .command(name)
-      .description(description)
-      .option('-c, --config <file>', 'the config file (default: $UDM_SYNC_CONFIG, else udm-sync.yaml)')
-      .addHelpText('after', `\nExample:\n  ${example}\n`)
-      .exitOverride();
+  const command = (parent: Command, name: string, description: string, example: string) =>
+    parent.command(name).description(description).addHelpText('after', `\nExample:\n  ${example}\n`);
   const withJson = (target: Command) => target.option('--json', 'print JSON on stdout; logs go to stderr');
 
-  command('worker', 'plan by the schedules and work until stopped', 'udm-sync worker -c udm-sync.yaml')
-    .addOption(new Option('--health-file <file>', 'where to note that the loop turns').hideHelp())
-    .action(async (options: GlobalOptions & { healthFile?: string }) => exit(await workerCommand(options)));
+  command(
+    program,
+    'worker',
+    'plan by the schedules and work until stopped',
+    'udm-sync worker --config udm-sync.yaml',
+  )
+    .option('--health-file <file>', 'where to note that the loop turns', defaultHealthFile)
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./worker.ts')).workerCommand(self.optsWithGlobals<WorkerOptions>())),
+    );
 
   withJson(
     command(
+      program,
       'run',
       'plan what is due, work until it is done, exit (for a CronJob)',
       'udm-sync run contacts-hourly --timeout 50m',
@@ -49,12 +55,13 @@ export function buildProgram(exit: (code: number) => void): Command {
   )
     .argument('[definition...]', 'definitions to run; all if none is named')
     .option('--timeout <duration>', 'give up after this long; the rest goes on next time')
-    .action(async (names: string[], options: GlobalOptions & { timeout?: string }) =>
-      exit(await runCommand(names, options)),
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./run.ts')).runCommand(names, self.optsWithGlobals<RunOptions>())),
     );
 
   withJson(
     command(
+      program,
       'backfill',
       'export a range of history, skipping what is done; run again to continue',
       'udm-sync backfill contacts-hourly --from 2026-01-01 --to 2026-02-01 --dry-run',
@@ -66,81 +73,111 @@ export function buildProgram(exit: (code: number) => void): Command {
     .option('--dry-run', 'only show what would be done')
     .option('--concurrency <n>', 'windows under way at once', '4')
     .option('--timeout <duration>', 'give up after this long; run it again to continue')
-    .action(async (name: string, options: BackfillOptions) => exit(await backfillCommand(name, options)));
+    .action(async (name: string, _: unknown, self: Command) =>
+      exit(
+        await (await import('./backfill.ts')).backfillCommand(name, self.optsWithGlobals<BackfillOptions>()),
+      ),
+    );
 
   withJson(
-    command('status', 'is my data safe? what is missing, at risk, under way', 'udm-sync status'),
-  ).action(async (options: GlobalOptions) => exit(await statusCommand(options)));
+    command(program, 'status', 'is my data safe? what is missing, at risk, under way', 'udm-sync status'),
+  ).action(async (_: unknown, self: Command) =>
+    exit(await (await import('./status.ts')).statusCommand(self.optsWithGlobals<GlobalOptions>())),
+  );
 
-  withJson(command('runs', 'list runs, newest window first', 'udm-sync runs --state failed --limit 20'))
+  withJson(
+    command(program, 'runs', 'list runs, newest window first', 'udm-sync runs --state failed --limit 20'),
+  )
     .option('--definition <name>', 'only of this definition')
     .option('--state <states>', 'only in these states, separated by commas')
     .option('--limit <n>', 'at most so many', '50')
-    .action(async (options: RunsOptions) => exit(await runsCommand(options)));
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./runs.ts')).runsCommand(self.optsWithGlobals<RunsOptions>())),
+    );
 
-  withJson(command('run-history', 'everything that happened to one run', 'udm-sync run-history 42'))
-    .argument('<run>')
-    .action(async (id: string, options: GlobalOptions) => exit(await runHistoryCommand(id, options)));
-
-  withJson(command('retry', 'a failed or cancelled run goes on where it left off', 'udm-sync retry 42'))
-    .argument('<run>')
-    .action(async (id: string, options: GlobalOptions) => exit(await retryCommand(id, options)));
-
-  withJson(command('cancel', 'cancel a run, also upstream', 'udm-sync cancel 42'))
-    .argument('<run>')
-    .action(async (id: string, options: GlobalOptions) => exit(await cancelCommand(id, options)));
+  for (const [name, description, execute] of [
+    ['run-history', 'everything that happened to one run', 'runHistoryCommand'],
+    ['retry', 'let a failed or cancelled run go on where it left off', 'retryCommand'],
+    ['cancel', 'cancel a run, also upstream', 'cancelCommand'],
+  ] as const)
+    withJson(command(program, name, description, `udm-sync ${name} 42`))
+      .argument('<run>', 'its id, as udm-sync runs shows it')
+      .action(async (id: string, _: unknown, self: Command) =>
+        exit(await (await import('./runs.ts'))[execute](id, self.optsWithGlobals<GlobalOptions>())),
+      );
 
   withJson(
-    command('doctor', 'try everything a run needs, and say what to do about what fails', 'udm-sync doctor'),
-  ).action(async (options: GlobalOptions) => exit(await doctorCommand(options)));
-
-  const cipher = program
-    .command('cipher')
-    .description('the certificate that the upstream encrypts files for')
-    .exitOverride();
-  withJson(cipher.command('show').description('show it'))
-    .argument('[tenant]')
-    .option('-c, --config <file>', 'the config file')
-    .addHelpText('after', '\nExample:\n  udm-sync cipher show\n')
-    .exitOverride()
-    .action(async (tenant: string | undefined, options: GlobalOptions) =>
-      exit(await cipherShowCommand(tenant, options)),
-    );
-  withJson(cipher.command('upload').description('replace it by an X.509 certificate for an RSA key'))
-    .argument('<certificate>', 'PEM or DER file')
-    .argument('[tenant]')
-    .option('-c, --config <file>', 'the config file')
-    .addHelpText('after', '\nExample:\n  udm-sync cipher upload export-2026.pem\n')
-    .exitOverride()
-    .action(async (file: string, tenant: string | undefined, options: GlobalOptions) =>
-      exit(await cipherUploadCommand(file, tenant, options)),
-    );
-
-  withJson(command('migrate', 'bring the database to this version', 'udm-sync migrate')).action(
-    async (options: GlobalOptions) => exit(await migrateCommand(options)),
+    command(
+      program,
+      'doctor',
+      'try everything a run needs, and say what to do about what fails',
+      'udm-sync doctor',
+    ),
+  ).action(async (_: unknown, self: Command) =>
+    exit(await (await import('./doctor.ts')).doctorCommand(self.optsWithGlobals<GlobalOptions>())),
   );
 
-  const config = program.command('config').description('show the configuration').exitOverride();
-  withJson(config.command('print').description('as it is used, secrets masked'))
-    .option('-c, --config <file>', 'the config file')
-    .addHelpText('after', '\nExample:\n  udm-sync config print\n')
-    .exitOverride()
-    .action(async (options: GlobalOptions) => exit(await configPrintCommand(options)));
-  config
-    .command('schema')
-    .description('its JSON Schema, for editors')
-    .addHelpText('after', '\nExample:\n  udm-sync config schema > udm-sync.schema.json\n')
-    .exitOverride()
-    .action(() => exit(configSchemaCommand()));
+  const cipher = command(
+    program,
+    'cipher',
+    'the certificate that the upstream encrypts files for',
+    'udm-sync cipher show',
+  );
+  withJson(command(cipher, 'show', 'show it', 'udm-sync cipher show'))
+    .argument('[tenant]', 'needed if the config has several')
+    .action(async (tenant: string | undefined, _: unknown, self: Command) =>
+      exit(
+        await (await import('./cipher.ts')).cipherShowCommand(tenant, self.optsWithGlobals<GlobalOptions>()),
+      ),
+    );
+  withJson(
+    command(
+      cipher,
+      'upload',
+      'replace it by an X.509 certificate for an RSA key',
+      'udm-sync cipher upload export-2026.pem',
+    ),
+  )
+    .argument('<certificate>', 'PEM or DER file')
+    .argument('[tenant]', 'needed if the config has several')
+    .action(async (file: string, tenant: string | undefined, _: unknown, self: Command) =>
+      exit(
+        await (
+          await import('./cipher.ts')
+        ).cipherUploadCommand(file, tenant, self.optsWithGlobals<GlobalOptions>()),
+      ),
+    );
 
+  withJson(command(program, 'migrate', 'bring the database to this version', 'udm-sync migrate')).action(
+    async (_: unknown, self: Command) =>
+      exit(await (await import('./migrate.ts')).migrateCommand(self.optsWithGlobals<GlobalOptions>())),
+  );
+
+  const config = command(program, 'config', 'show the configuration', 'udm-sync config print');
+  withJson(command(config, 'print', 'as it is used, secrets masked', 'udm-sync config print')).action(
+    async (_: unknown, self: Command) =>
+      exit(await (await import('./config.ts')).configPrintCommand(self.optsWithGlobals<GlobalOptions>())),
+  );
   command(
-    'health',
-    "whether this container's worker is alive (for exec probes)",
-    'udm-sync health --max-age 60s',
+    config,
+    'schema',
+    'its JSON Schema, for editors',
+    'udm-sync config schema > udm-sync.schema.json',
+  ).action(async () => exit((await import('./config.ts')).configSchemaCommand()));
+
+  withJson(
+    command(
+      program,
+      'health',
+      "whether this container's worker is alive (for exec probes)",
+      'udm-sync health --max-age 60s',
+    ),
   )
     .option('--max-age <duration>', 'how old its last sign of life may be', '60s')
-    .addOption(new Option('--health-file <file>').hideHelp())
-    .action(async (options: { maxAge: string; healthFile?: string }) => exit(await healthCommand(options)));
+    .option('--health-file <file>', 'where the worker notes it', defaultHealthFile)
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./health.ts')).healthCommand(self.optsWithGlobals<HealthOptions>())),
+    );
 
   return program;
 }

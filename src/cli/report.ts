@@ -1,5 +1,5 @@
 import type { Run } from '../store/runs.ts';
-import { print, printJson, showWindow, table, utc } from './output.ts';
+import { counted, print, printJson, showWindow, table, utc } from './output.ts';
 
 /** A run as `--json` shows it: a stable contract (docs/cli.md). Times are ISO 8601 in UTC. */
 export function runJson(run: Run): Record<string, unknown> {
@@ -49,7 +49,9 @@ export function reportWork(runs: readonly Run[], json: boolean, exitCode: number
     printJson({ exitCode, done, failed, cancelled, left, runs: runs.map(runJson) });
     return;
   }
-  print(`${runs.length} windows: ${done} done, ${failed} failed, ${cancelled} cancelled, ${left} left.`);
+  print(
+    `${counted(runs.length, 'window')}: ${done} done, ${failed} failed, ${cancelled} cancelled, ${left} left.`,
+  );
   const open = runs.filter((run) => run.state !== 'done');
   if (open.length === 0) return;
   print();

@@ -2,19 +2,20 @@ import { describeError } from '../errors.ts';
 import { planDue } from '../jobs/plan.ts';
 import { listRuns, unfinishedStates } from '../store/runs.ts';
 import { definitionNamed, durationOf } from './arguments.ts';
-import { exitCodes } from './exit-codes.ts';
 import { showBars } from './progress.ts';
 import { reportWork } from './report.ts';
-import { openConfig, openSession } from './session.ts';
-import type { GlobalOptions } from './session.ts';
+import { openConfig } from './open-config.ts';
+import type { GlobalOptions } from './open-config.ts';
+import { inSession } from './session.ts';
 import { onInterrupt } from './signals.ts';
 import { preflight, workUntilDone } from './work.ts';
 
+export interface RunOptions extends GlobalOptions {
+  readonly timeout?: string;
+}
+
 /** `udm-sync run [definition…]`: plans what is due, works until it is done, exits. For a CronJob. */
-export async function runCommand(
-  names: readonly string[],
-  options: GlobalOptions & { timeout?: string },
-): Promise<number> {
+export async function runCommand(names: readonly string[], options: RunOptions): Promise<number> {
   const timeoutMs = options.timeout === undefined ? undefined : durationOf('--timeout', options.timeout);
   const bars = process.stdout.isTTY && !options.json;
   const { config, logger } = await openConfig(options, {
@@ -22,16 +23,14 @@ export async function runCommand(
     ...(bars ? { level: 'error' } : {}),
   });
   const definitions =
-    names.length > 0 ? names.map((name) => definitionNamed(config, name)) : Object.values(config.definitions);
+    names.length > 0
+      ? [...new Set(names)].map((name) => definitionNamed(config, name))
+      : Object.values(config.definitions);
   const interrupt = onInterrupt();
-  const session = await openSession(config, logger, { working: true, draining: interrupt.signal });
-  try {
-    const { pipeline } = session;
-    const problems = await preflight(pipeline, definitions);
-    if (problems.length > 0) {
-      for (const problem of problems) process.stderr.write(`udm-sync: ${problem}\n`);
-      return exitCodes.failed;
-    }
+  const needs = { working: true, draining: interrupt.signal };
+  return inSession(config, logger, needs, async ({ pipeline }) => {
+    const unable = await preflight(pipeline, definitions, interrupt);
+    if (unable !== undefined) return unable;
     const earlier = (
       await Promise.all(
         definitions.map(({ name }) =>
@@ -60,12 +59,8 @@ export async function runCommand(
         // What was planned now may leave more to plan once it is done.
         return { ids, more: planned > 0 };
       },
-    });
-    view?.stop();
+    }).finally(() => view?.stop());
     reportWork(runs, options.json === true, exitCode);
     return exitCode;
-  } finally {
-    await session.close();
-    interrupt.dispose();
-  }
+  }).finally(() => interrupt.dispose());
 }

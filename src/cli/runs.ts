@@ -6,12 +6,14 @@ import { latestExport } from '../store/exports.ts';
 import { filesOfRun } from '../store/files.ts';
 import { historyOfRun } from '../store/history.ts';
 import { findRun, listRuns } from '../store/runs.ts';
-import { definitionNamed, wholeNumberOf } from './arguments.ts';
+import { definitionNamed, runIdOf, wholeNumberOf } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
 import { humanBytes, print, printJson, showWindow, table } from './output.ts';
 import { printRuns, runJson } from './report.ts';
-import { openConfig, openSession } from './session.ts';
-import type { GlobalOptions, Session } from './session.ts';
+import { openConfig } from './open-config.ts';
+import type { GlobalOptions } from './open-config.ts';
+import { inSession } from './session.ts';
+import type { Session } from './session.ts';
 
 export interface RunsOptions extends GlobalOptions {
   readonly definition?: string;
@@ -35,7 +37,7 @@ export async function runsCommand(options: RunsOptions): Promise<number> {
 
 /** `udm-sync run-history <run>`: everything that happened to one run, and its files. */
 export function runHistoryCommand(id: string, options: GlobalOptions): Promise<number> {
-  const runId = wholeNumberOf('<run>', id, 1, Number.MAX_SAFE_INTEGER);
+  const runId = runIdOf(id);
   return withDatabase(options, async ({ pipeline: { db } }) => {
     const run = await findRun(db, runId);
     if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
@@ -124,7 +126,7 @@ export function runHistoryCommand(id: string, options: GlobalOptions): Promise<n
 
 /** `udm-sync retry <run>`: a failed or cancelled run goes on where it left off. */
 export function retryCommand(id: string, options: GlobalOptions): Promise<number> {
-  const runId = wholeNumberOf('<run>', id, 1, Number.MAX_SAFE_INTEGER);
+  const runId = runIdOf(id);
   return withDatabase(options, async ({ pipeline }) => {
     const state = await reviveRun(pipeline, runId);
     if (options.json) printJson({ run: runId, state });
@@ -134,7 +136,7 @@ export function retryCommand(id: string, options: GlobalOptions): Promise<number
 
 /** `udm-sync cancel <run>`: also upstream. */
 export function cancelCommand(id: string, options: GlobalOptions): Promise<number> {
-  const runId = wholeNumberOf('<run>', id, 1, Number.MAX_SAFE_INTEGER);
+  const runId = runIdOf(id);
   return withDatabase(options, async ({ pipeline }) => {
     const state = await requestCancel(pipeline, runId);
     if (options.json) printJson({ run: runId, state, cancelRequested: true });
@@ -158,11 +160,6 @@ async function withDatabase(
   action: (session: Session) => Promise<void>,
 ): Promise<number> {
   const { config, logger } = await openConfig(options, { to: 2, level: 'error' });
-  const session = await openSession(config, logger, { working: false });
-  try {
-    await action(session);
-    return exitCodes.done;
-  } finally {
-    await session.close();
-  }
+  await inSession(config, logger, { working: false }, action);
+  return exitCodes.done;
 }

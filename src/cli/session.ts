@@ -1,84 +1,71 @@
-import { configJsonSchema } from '../config/json-schema.ts';
+import { DrizzleQueryError } from 'drizzle-orm';
+import pRetry from 'p-retry';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
-import { UdmSyncError } from '../errors.ts';
-import { createLogger } from '../log.ts';
-import type { Logger } from '../log.ts';
+import { UdmSyncError, describeError } from '../errors.ts';
 import { openPipeline } from '../jobs/pipeline.ts';
 import type { OpenPipeline } from '../jobs/pipeline.ts';
-import { openDatabase } from '../store/database.ts';
-import { otherSessions } from '../store/sessions.ts';
+import type { Logger } from '../log.ts';
+import { databaseError } from '../store/database.ts';
 import { startEmbeddedPostgres } from '../store/embedded-postgres.ts';
 import { migrateDatabase, pendingMigrations } from '../store/migrate.ts';
-
-/** Options every command takes. */
-export interface GlobalOptions {
-  readonly config?: string;
-  readonly json?: boolean;
-}
+import { comeIn } from '../store/presence.ts';
+import { dataDirectory } from './open-config.ts';
+import { counted } from './output.ts';
 
 export interface DatabaseSession {
-  readonly config: Config;
-  readonly logger: Logger;
   readonly url: string;
-  /** Stops the embedded Postgres if this process started it and nobody else uses it. */
+  /** Stops the embedded Postgres if nobody else uses it. */
   close(): Promise<void>;
 }
 
 export interface Session extends DatabaseSession {
+  readonly config: Config;
+  readonly logger: Logger;
   readonly pipeline: OpenPipeline;
 }
 
-export { configJsonSchema };
-
-/** Reads the config file. Command results go to stdout, so there the log goes to stderr. */
-export async function openConfig(
-  options: GlobalOptions,
-  log: { to: 1 | 2; level?: string },
-): Promise<{ config: Config; logger: Logger }> {
-  const config = await loadConfig({ path: options.config, env: process.env });
-  const logger = createLogger(log.level ?? config.log.level, config.log.format, log.to);
-  return { config, logger };
+export interface SessionOptions {
+  /** True for commands that claim work themselves. */
+  readonly working: boolean;
+  /** Aborted when the process is to stop. */
+  readonly draining?: AbortSignal;
+  /** Waits about half a minute for a Postgres that is not there yet: containers start in any order. */
+  readonly patient?: boolean;
 }
 
 /** Finds Postgres: `database.url`, or the embedded one, started if need be. */
 export async function openPostgres(config: Config, logger: Logger): Promise<DatabaseSession> {
-  if (config.database.url !== undefined)
-    return { config, logger, url: config.database.url, close: () => Promise.resolve() };
-  const server = await startEmbeddedPostgres({ dataDir: config.database.dataDir, logger });
-  return {
-    config,
-    logger,
-    url: server.url,
-    async close() {
-      if (server.started && (await otherSessions(server.url)) === 0) await server.stop();
+  const { url } = config.database;
+  if (url !== undefined) return { url, close: () => Promise.resolve() };
+  // Its last user may be stopping it at this moment: then it is started again.
+  return pRetry(
+    async () => {
+      const server = await startEmbeddedPostgres({ dataDir: dataDirectory(config), logger });
+      const presence = await comeIn(server.url);
+      return { url: server.url, close: () => presence.leave(() => server.stop()) };
     },
-  };
+    {
+      retries: 10,
+      minTimeout: 100,
+      maxTimeout: 1000,
+      shouldRetry: ({ error }) => !(error instanceof UdmSyncError),
+    },
+  );
 }
 
-/**
- * Opens everything a command on the pipeline needs, and closes what it opened when something on the way fails.
- *
- * @param working true for commands that claim work themselves
- */
-export async function openSession(
-  config: Config,
-  logger: Logger,
-  options: { working: boolean; draining?: AbortSignal },
-): Promise<Session> {
+/** Opens everything a command on the pipeline needs, and closes what it opened when something on the way fails. */
+export async function openSession(config: Config, logger: Logger, options: SessionOptions): Promise<Session> {
+  const draining = options.draining ?? new AbortController().signal;
   const postgres = await openPostgres(config, logger);
   try {
-    await makeReady(config, postgres);
-    const draining = options.draining ?? new AbortController().signal;
-    const pipeline = await openPipeline({
-      config,
-      url: postgres.url,
-      logger,
-      draining,
-      working: options.working,
-    });
+    const ready = () => makeReady(config, postgres.url, logger);
+    await (options.patient ? patiently(ready, logger, draining) : ready());
+    const { working } = options;
+    const pipeline = await openPipeline({ config, url: postgres.url, logger, draining, working });
     return {
-      ...postgres,
+      config,
+      logger,
+      url: postgres.url,
       pipeline,
       async close() {
         await pipeline.close();
@@ -91,18 +78,55 @@ export async function openSession(
   }
 }
 
+/** Does something in a session, and says in an operator's words when the database failed on the way. */
+export async function inSession<T>(
+  config: Config,
+  logger: Logger,
+  options: SessionOptions,
+  action: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await openSession(config, logger, options);
+  try {
+    return await action(session);
+  } catch (error) {
+    throw error instanceof DrizzleQueryError ? databaseError(session.url, error) : error;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Waits 0.5, 1, 2, 4, 5, 5, 5, 5 s between looks. */
+function patiently<T>(action: () => Promise<T>, logger: Logger, signal: AbortSignal): Promise<T> {
+  return pRetry(action, {
+    retries: 8,
+    minTimeout: 500,
+    maxTimeout: 5000,
+    signal,
+    shouldRetry: ({ error, retriesLeft, retryDelay }) => {
+      if (!(error instanceof UdmSyncError && error.retryable)) return false;
+      logger.warn(
+        { reason: describeError(error), retriesLeft, retryInMs: retryDelay },
+        'Postgres is not ready; trying again',
+      );
+      return true;
+    },
+  });
+}
+
 /** Brings the schema up to date, or says that it is not. The embedded server is ours alone: it is always migrated. */
-async function makeReady(config: Config, { url, logger }: DatabaseSession): Promise<void> {
+async function makeReady(config: Config, url: string, logger: Logger): Promise<void> {
   if (config.database.migrate || config.database.url === undefined) {
-    // One short look first: most starts have nothing to do and need no lock.
-    (await openDatabase(url, 1, logger)).close().catch(() => undefined);
     const { applied } = await migrateDatabase(url);
     if (applied > 0) logger.info({ applied }, 'the database schema was brought up to date');
     return;
   }
   const pending = await pendingMigrations(url);
   if (pending > 0)
-    throw new UdmSyncError('ERR_MIGRATIONS', `The database lacks ${pending} migrations of this version.`, {
-      hint: 'Run: udm-sync migrate (or set database.migrate: true).',
-    });
+    throw new UdmSyncError(
+      'ERR_MIGRATIONS',
+      `The database lacks ${counted(pending, 'migration')} of this version.`,
+      {
+        hint: 'Run: udm-sync migrate (or set database.migrate: true).',
+      },
+    );
 }

@@ -1,5 +1,4 @@
 import type { DefinitionConfig } from '../config/config.ts';
-import { describeError } from '../errors.ts';
 import type { OpenPipeline } from '../jobs/pipeline.ts';
 import { checkSink, checkUpstream } from '../jobs/preflight.ts';
 import { startWorker } from '../jobs/worker.ts';
@@ -7,6 +6,7 @@ import { finalStates, runsById } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { exitCodes } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
+import { explain } from './output.ts';
 import { pause } from './signals.ts';
 import type { Interrupt } from './signals.ts';
 
@@ -58,25 +58,28 @@ function exitCodeOf(runs: readonly Run[], more: boolean, interrupted: boolean): 
 }
 
 /**
- * What would make every run wait for an operator is better said before any work is begun.
+ * What would make every run wait for an operator is better said before any work is begun: on stderr, all of it.
  *
- * @returns the mistakes, one sentence each; empty when work can begin
+ * @returns how to exit if work cannot begin
  */
 export async function preflight(
   pipeline: OpenPipeline,
   definitions: readonly DefinitionConfig[],
-): Promise<string[]> {
+  { signal }: Interrupt,
+): Promise<ExitCode | undefined> {
   const problems: string[] = [];
   const check = async (what: string, action: () => Promise<void>) => {
     try {
       await action();
     } catch (error) {
-      problems.push(`${what}: ${describeError(error)}`);
+      problems.push(`${what}: ${explain(error)}`);
     }
   };
   for (const tenant of new Set(definitions.map((definition) => definition.tenant)))
-    await check(`tenant ${tenant}`, () => checkUpstream(pipeline.upstream(tenant)));
+    await check(`tenant ${tenant}`, () => checkUpstream(pipeline.upstream(tenant), signal));
   for (const name of new Set(definitions.map((definition) => definition.sink)))
-    await check(`sink ${name}`, () => checkSink(pipeline.sink(name).sink));
-  return problems;
+    await check(`sink ${name}`, () => checkSink(pipeline.sink(name).sink, signal));
+  if (signal.aborted) return exitCodes.interrupted;
+  for (const problem of problems) process.stderr.write(`udm-sync: ${problem}\n`);
+  return problems.length > 0 ? exitCodes.failed : undefined;
 }

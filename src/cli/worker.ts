@@ -2,45 +2,56 @@ import { writeFile } from 'node:fs/promises';
 import { sql } from 'drizzle-orm';
 import { describeError } from '../errors.ts';
 import { startWorker } from '../jobs/worker.ts';
-import { defaultHealthFile } from './health.ts';
-import { openConfig, openSession } from './session.ts';
-import type { GlobalOptions } from './session.ts';
 import { exitCodes } from './exit-codes.ts';
+import { openConfig } from './open-config.ts';
+import type { GlobalOptions } from './open-config.ts';
+import { inSession } from './session.ts';
+import type { Session } from './session.ts';
 import { onInterrupt } from './signals.ts';
+import type { Interrupt } from './signals.ts';
 
 const heartbeatMs = 10_000;
 
+export interface WorkerOptions extends GlobalOptions {
+  readonly healthFile: string;
+}
+
 /** `udm-sync worker`: plans by the schedules and works until SIGTERM or SIGINT. */
-export async function workerCommand(options: GlobalOptions & { healthFile?: string }): Promise<number> {
+export async function workerCommand(options: WorkerOptions): Promise<number> {
   const { config, logger } = await openConfig(options, { to: 1 });
   const interrupt = onInterrupt();
-  const session = await openSession(config, logger, { working: true, draining: interrupt.signal });
-  const { pipeline } = session;
-  const definitions = Object.values(config.definitions);
+  const needs = { working: true, patient: true, draining: interrupt.signal };
   try {
-    const worker = await startWorker(pipeline, { schedules: definitions });
-    const healthFile = options.healthFile ?? defaultHealthFile;
-    const beat = async () => {
-      try {
-        await pipeline.db.execute(sql`select 1`);
-        await writeFile(healthFile, `${new Date().toISOString()}\n`);
-      } catch (error) {
-        logger.error({ reason: describeError(error) }, 'heartbeat failed');
-      }
-    };
-    await beat();
-    const timer = setInterval(() => void beat(), heartbeatMs);
-    const scheduled = definitions.filter((definition) => definition.schedule).length;
-    logger.info({ who: pipeline.who, definitions: definitions.length, scheduled }, 'worker is running');
-    if (!interrupt.signal.aborted)
-      await new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve()));
-    logger.info({ signal: interrupt.received() }, 'stopping: finishing or handing back work under way');
-    clearInterval(timer);
-    await worker.stop(config.worker.shutdownGraceMs);
-    logger.info('worker has stopped');
+    await inSession(config, logger, needs, (session) => work(session, options.healthFile, interrupt));
+  } catch (error) {
+    // Asked to stop while it was still waiting for Postgres.
+    if (!interrupt.signal.aborted) throw error;
+    logger.info({ reason: describeError(error) }, 'stopped before it could work');
   } finally {
-    await session.close();
     interrupt.dispose();
   }
   return interrupt.received() === 'SIGINT' ? exitCodes.interrupted : exitCodes.done;
+}
+
+async function work({ config, logger, pipeline }: Session, healthFile: string, interrupt: Interrupt) {
+  const definitions = Object.values(config.definitions);
+  const worker = await startWorker(pipeline, { schedules: definitions });
+  const beat = async () => {
+    try {
+      await pipeline.db.execute(sql`select 1`);
+      await writeFile(healthFile, `${new Date().toISOString()}\n`);
+    } catch (error) {
+      logger.error({ reason: describeError(error) }, 'heartbeat failed');
+    }
+  };
+  await beat();
+  const timer = setInterval(() => void beat(), heartbeatMs);
+  const scheduled = definitions.filter((definition) => definition.schedule).length;
+  logger.info({ who: pipeline.who, definitions: definitions.length, scheduled }, 'worker is running');
+  if (!interrupt.signal.aborted)
+    await new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve()));
+  logger.info({ signal: interrupt.received() }, 'stopping: finishing or handing back work under way');
+  clearInterval(timer);
+  await worker.stop(config.worker.shutdownGraceMs);
+  logger.info('worker has stopped');
 }
