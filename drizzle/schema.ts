@@ -65,7 +65,9 @@ export const runs = udmSync.table(
     attempt: integer('attempt').notNull().default(0),
     failures: integer('failures').notNull().default(0),
     stepFailures: integer('step_failures').notNull().default(0),
+    stepFaults: integer('step_faults').notNull().default(0),
     reason: text('reason'),
+    sinkUri: text('sink_uri'),
     manifestKey: text('manifest_key'),
     cancelRequestedAt: instant('cancel_requested_at'),
     nextStepAt: instant('next_step_at'),
@@ -120,6 +122,7 @@ export const exports = udmSync.table(
     createSentAt: instant('create_sent_at'),
     polls: integer('polls').notNull().default(0),
     absentPolls: integer('absent_polls').notNull().default(0),
+    absentSince: instant('absent_since'),
     listings: integer('listings').notNull().default(0),
     reason: text('reason'),
     intendedAt: instant('intended_at').notNull().defaultNow(),
@@ -162,6 +165,7 @@ export const files = udmSync.table(
     sourceEtag: text('source_etag'),
     proof: text('proof', { enum: proofLevels }),
     attempts: integer('attempts').notNull().default(0),
+    holdups: integer('holdups').notNull().default(0),
     claim: text('claim'),
     reason: text('reason'),
     createdUpstreamAt: instant('created_upstream_at'),
@@ -174,6 +178,10 @@ export const files = udmSync.table(
   (t) => [
     uniqueIndex('files_export_name').on(t.exportId, t.name),
     index('files_run').on(t.runId),
+    index('files_tenant_name').on(t.tenant, t.name),
+    index('files_claim')
+      .on(t.claim)
+      .where(sql`claim is not null`),
     index('files_transferring')
       .on(t.tenant)
       .where(sql`state = 'transferring'`),

@@ -16,6 +16,7 @@ CREATE TABLE "udm_sync"."exports" (
 	"create_sent_at" timestamp (3) with time zone,
 	"polls" integer DEFAULT 0 NOT NULL,
 	"absent_polls" integer DEFAULT 0 NOT NULL,
+	"absent_since" timestamp (3) with time zone,
 	"listings" integer DEFAULT 0 NOT NULL,
 	"reason" text,
 	"intended_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
@@ -41,6 +42,7 @@ CREATE TABLE "udm_sync"."files" (
 	"source_etag" text,
 	"proof" text,
 	"attempts" integer DEFAULT 0 NOT NULL,
+	"holdups" integer DEFAULT 0 NOT NULL,
 	"claim" text,
 	"reason" text,
 	"created_upstream_at" timestamp (3) with time zone,
@@ -80,7 +82,9 @@ CREATE TABLE "udm_sync"."runs" (
 	"attempt" integer DEFAULT 0 NOT NULL,
 	"failures" integer DEFAULT 0 NOT NULL,
 	"step_failures" integer DEFAULT 0 NOT NULL,
+	"step_faults" integer DEFAULT 0 NOT NULL,
 	"reason" text,
+	"sink_uri" text,
 	"manifest_key" text,
 	"cancel_requested_at" timestamp (3) with time zone,
 	"next_step_at" timestamp (3) with time zone,
@@ -109,6 +113,8 @@ CREATE UNIQUE INDEX "exports_run_attempt" ON "udm_sync"."exports" USING btree ("
 CREATE INDEX "exports_live_by_tenant" ON "udm_sync"."exports" USING btree ("tenant") WHERE state in ('intended', 'created');--> statement-breakpoint
 CREATE UNIQUE INDEX "files_export_name" ON "udm_sync"."files" USING btree ("export_id","name");--> statement-breakpoint
 CREATE INDEX "files_run" ON "udm_sync"."files" USING btree ("run_id");--> statement-breakpoint
+CREATE INDEX "files_tenant_name" ON "udm_sync"."files" USING btree ("tenant","name");--> statement-breakpoint
+CREATE INDEX "files_claim" ON "udm_sync"."files" USING btree ("claim") WHERE claim is not null;--> statement-breakpoint
 CREATE INDEX "files_transferring" ON "udm_sync"."files" USING btree ("tenant") WHERE state = 'transferring';--> statement-breakpoint
 CREATE INDEX "files_expiring" ON "udm_sync"."files" USING btree ("expires_at") WHERE state in ('waiting', 'transferring', 'dead');--> statement-breakpoint
 CREATE INDEX "history_run" ON "udm_sync"."history" USING btree ("run_id","id");--> statement-breakpoint

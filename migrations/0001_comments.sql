@@ -12,6 +12,8 @@ COMMENT ON COLUMN udm_sync.runs.state IS 'planned, creating, exporting, cancelli
 COMMENT ON COLUMN udm_sync.runs.attempt IS 'How many upstream jobs this window has had';
 COMMENT ON COLUMN udm_sync.runs.failures IS 'Exports that failed since the run was planned or last retried';
 COMMENT ON COLUMN udm_sync.runs.step_failures IS 'Consecutive failures of the current step; 0 after a success';
+COMMENT ON COLUMN udm_sync.runs.step_faults IS 'Of these, failures of the step''s own account; retry.attempts of them end the run';
+COMMENT ON COLUMN udm_sync.runs.sink_uri IS 'Where the sink was when the run''s files were first copied';
 COMMENT ON COLUMN udm_sync.runs.reason IS 'Why it is in this state, or what it waits for';
 COMMENT ON COLUMN udm_sync.runs.manifest_key IS 'Key of _manifest.json in the sink; it is there once the run is stored or done';
 COMMENT ON COLUMN udm_sync.runs.cancel_requested_at IS 'When an operator asked to cancel it';
@@ -41,6 +43,7 @@ COMMENT ON COLUMN udm_sync.exports.create_tries IS 'How often the create request
 COMMENT ON COLUMN udm_sync.exports.create_sent_at IS 'When the create request was last sent; nobody creates again until it has settled';
 COMMENT ON COLUMN udm_sync.exports.polls IS 'How often the upstream was asked about it';
 COMMENT ON COLUMN udm_sync.exports.absent_polls IS 'Consecutive looks that found no trace of it';
+COMMENT ON COLUMN udm_sync.exports.absent_since IS 'When the first of these looks was';
 COMMENT ON COLUMN udm_sync.exports.listings IS 'How often its files were listed';
 COMMENT ON COLUMN udm_sync.exports.reason IS 'Why it is in this state';
 COMMENT ON COLUMN udm_sync.exports.intended_at IS 'When the intent was committed';
@@ -62,6 +65,7 @@ COMMENT ON COLUMN udm_sync.files.etag IS 'Entity tag of the object in the sink';
 COMMENT ON COLUMN udm_sync.files.source_etag IS 'Entity tag the upstream''s storage gave';
 COMMENT ON COLUMN udm_sync.files.proof IS 'How far storage was proven: size, checksum (kept by the store) or read (read back)';
 COMMENT ON COLUMN udm_sync.files.attempts IS 'Attempts used up; failures of the surroundings use up none';
+COMMENT ON COLUMN udm_sync.files.holdups IS 'Consecutive transfers that the surroundings held up; they use up no attempt';
 COMMENT ON COLUMN udm_sync.files.claim IS 'Queue job that transfers it now';
 COMMENT ON COLUMN udm_sync.files.reason IS 'Why it is in this state';
 COMMENT ON COLUMN udm_sync.files.created_upstream_at IS 'When the upstream made it';

@@ -1,10 +1,12 @@
+import { UdmSyncError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
-import { deletableFiles, markDeleted } from '../store/files.ts';
+import { databaseNow, transact } from '../store/database.ts';
+import type { Export } from '../store/exports.ts';
+import { deletableFiles, filesOfExport, markDeleted, sharedNames } from '../store/files.ts';
 import type { Run } from '../store/runs.ts';
-import { completedExport } from './collect.ts';
-import { definitionOf } from './context.ts';
+import { addFiles, completedExport, listExportFiles } from './collect.ts';
+import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
-import { backoff } from './delays.ts';
 import { settleStep } from './settle.ts';
 
 /** As many names as the upstream takes in one list. */
@@ -23,38 +25,78 @@ export async function cleanUpstream(pipeline: Pipeline, claim: Claim<StepPayload
     });
     return;
   }
+  sinkOf(pipeline, run);
   const row = await completedExport(pipeline, run);
-  const upstream = pipeline.upstream(run.tenant);
+  // A file that is listed only now would go with its history entry, or be left behind: it is copied first.
+  const known = new Set((await filesOfExport(pipeline.db, row.id)).map((file) => file.name));
+  const listed = await listExportFiles(pipeline, run, row, claim.signal);
+  const late = listed.filter((file) => !known.has(file.name));
+  if (late.length > 0) {
+    const now = await databaseNow(pipeline.db);
+    await settleStep(pipeline, claim, run, {
+      to: 'transferring',
+      reason: `${late.length} more files have appeared; the manifest is written anew`,
+      also: async (tx) => {
+        await addFiles(pipeline, tx, run, row, late, now);
+      },
+    });
+    return;
+  }
+  await deleteFiles(pipeline, claim, run, row);
+  if (mode === 'files-and-job') {
+    const upstream = pipeline.upstream(run.tenant);
+    await upstream.deleteHistory(row.upstreamHistoryId, claim.signal);
+    if (row.upstreamJobId !== null) await upstream.deleteJob(row.upstreamJobId, claim.signal);
+  }
+  await settleStep(pipeline, claim, run, { to: 'done' });
+}
+
+/** DELETE /v10/files in lists, only of names that stand for nothing that is not verified. */
+async function deleteFiles(
+  pipeline: Pipeline,
+  claim: Claim<StepPayload>,
+  run: Run,
+  row: Export,
+): Promise<void> {
   const { db, queue, who, events } = pipeline;
-  let kept = 0;
   const candidates = await deletableFiles(db, row.id);
-  for (let at = 0; at < candidates.length; at += listLimit) {
-    const slice = candidates.slice(at, at + listLimit);
+  const names = candidates.map((file) => file.name);
+  const pending = (await sharedNames(db, run.tenant, names, row.id)).filter(
+    (other) => other.state === 'waiting' || other.state === 'transferring' || other.state === 'dead',
+  );
+  const unsafe = new Set(pending.map((other) => other.name));
+  const deletable = candidates.filter((file) => !unsafe.has(file.name));
+  let kept = 0;
+  for (let at = 0; at < deletable.length; at += listLimit) {
+    const slice = deletable.slice(at, at + listLimit);
     // Fenced: a worker that was frozen and replaced deletes nothing.
-    await db.transaction((tx) => queue.renew(tx, claim));
-    const { remaining } = await upstream.deleteFiles(
+    await transact(db, (tx) => queue.renew(tx, claim));
+    const { remaining } = await pipeline.upstream(run.tenant).deleteFiles(
       slice.map((file) => file.name),
       claim.signal,
     );
     const gone = slice.filter((file) => !remaining.includes(file.name));
     kept += remaining.length;
-    await db.transaction(async (tx) => {
-      await queue.renew(tx, claim);
+    await transact(db, async (tx) => {
       await markDeleted(tx, gone, who);
+      await queue.renew(tx, claim);
     });
     events.emit('event', { kind: 'deleted', run, files: gone.length });
   }
-  if (kept > 0) {
-    const { minDelayMs, maxDelayMs } = definitionOf(pipeline, run).retry;
-    await settleStep(pipeline, claim, run, {
-      reason: `the upstream would not delete ${kept} files now; they are safe in the sink`,
-      nextMs: backoff(1, { minMs: minDelayMs, maxMs: maxDelayMs }, Math.random()),
-    });
-    return;
-  }
-  if (mode === 'files-and-job') {
-    await upstream.deleteHistory(row.upstreamHistoryId, claim.signal);
-    if (row.upstreamJobId !== null) await upstream.deleteJob(row.upstreamJobId, claim.signal);
-  }
-  await settleStep(pipeline, claim, run, { to: 'done' });
+  const [shared] = pending;
+  if (shared)
+    throw new UdmSyncError(
+      'ERR_NAME_SHARED',
+      `"${shared.name}" is also the name of a file of run ${shared.runId} that is not stored yet.`,
+      { hint: 'It is deleted when both are stored.', retryable: true },
+    );
+  if (kept > 0)
+    throw new UdmSyncError(
+      'ERR_UPSTREAM_KEEPS',
+      `The upstream would not delete ${kept} files now; they are safe in the sink.`,
+      {
+        hint: 'It is asked again, with growing delay; the vendor deletes them after 30 days in any case.',
+        retryable: true,
+      },
+    );
 }

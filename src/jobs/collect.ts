@@ -52,7 +52,7 @@ export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>
     ...(listed.length === 0 ? { nextMs: 0 } : {}),
     also: async (tx) => {
       await patchExport(tx, row.id, { listings: row.listings + 1 });
-      await patchRun(tx, run.id, { manifestKey: manifest });
+      await patchRun(tx, run.id, { manifestKey: manifest, sinkUri: pipeline.sink(run.sink).sink.uri });
       await addFiles(pipeline, tx, run, row, listed, now);
     },
   });

@@ -74,3 +74,19 @@ export function definitionOf(pipeline: Pipeline, run: Run): DefinitionConfig {
     { hint: `Put the definition back, or cancel the run with: udm-sync cancel ${run.id}`, retryable: true },
   );
 }
+
+/**
+ * The sink of a run, where it was when the run's first file was copied: a manifest must not speak of objects that lie
+ * elsewhere, and nothing may be deleted upstream on the word of another bucket.
+ */
+export function sinkOf(pipeline: Pipeline, run: Run): SinkBinding {
+  const binding = pipeline.sink(run.sink);
+  if (run.sinkUri === null || run.sinkUri === binding.sink.uri) return binding;
+  throw new UdmSyncError(
+    'ERR_SINK_MOVED',
+    `Run ${run.id} has files in ${run.sinkUri}, but the sink "${run.sink}" is now ${binding.sink.uri}.`,
+    {
+      hint: `Give the new place a new name under sinks, or move the objects and the sink back; the run waits.`,
+    },
+  );
+}

@@ -2,7 +2,7 @@ import type { DefinitionConfig, TenantConfig } from '../config/config.ts';
 import { formatUpstreamDate } from '../config/date-format.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
-import { databaseNow, lockFor } from '../store/database.ts';
+import { databaseNow, lockFor, transact } from '../store/database.ts';
 import {
   countLiveExports,
   insertIntent,
@@ -21,6 +21,7 @@ import { jobTitle, newMarker } from './marker.ts';
 import { afterFailedExport, logFields, settleStep } from './settle.ts';
 import type { Outcome } from './settle.ts';
 import { cancelSurplus, findByMarker } from './upstream-job.ts';
+import type { Carrier } from './upstream-job.ts';
 import type { Window } from './windows.ts';
 
 /** How often a run that waits for its tenant's limit asks again. */
@@ -41,7 +42,7 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
   const marker = newMarker();
   const window = { from: run.windowFrom, to: run.windowTo };
   const request = jobRequest(definition, tenant, window, marker);
-  const begun = await db.transaction(async (tx) => {
+  const begun = await transact(db, async (tx) => {
     await lockFor(tx, `exports:${run.tenant}`);
     // A second statement after the lock: it sees what the previous holder committed.
     if ((await countLiveExports(tx, run.tenant)) >= tenant.limits.exports) return false;
@@ -93,6 +94,17 @@ export async function createExport(pipeline: Pipeline, claim: Claim<StepPayload>
       return;
     }
   }
+  const attempts = definitionOf(pipeline, run).retry.attempts;
+  if (row.createTries >= attempts) {
+    // Asking on would pile up jobs that we cannot find again.
+    const reason = `the job was asked for ${row.createTries} times, and nothing upstream carries "${row.marker}" in its title`;
+    await settleStep(pipeline, claim, run, {
+      to: 'failed',
+      reason,
+      also: (tx) => moveExport(tx, row, 'vanished', pipeline.who, reason),
+    });
+    return;
+  }
   if (run.cancelRequestedAt) {
     await settleStep(pipeline, claim, run, {
       to: 'cancelled',
@@ -115,17 +127,28 @@ async function sendCreate(
   const definition = definitionOf(pipeline, run);
   const window = { from: run.windowFrom, to: run.windowTo };
   const request = jobRequest(definition, tenantOf(pipeline, run), window, row.marker);
-  await pipeline.db.transaction(async (tx) => {
-    await pipeline.queue.renew(tx, claim);
-    await noteCreateSent(tx, row.id, request);
-  });
-  // From here on the request must be out, and answered, within its time limit: others rely on that (see above).
-  const signal = AbortSignal.any([claim.signal, AbortSignal.timeout(requestTimeoutMs)]);
+  // The time limit begins before the commit, and nothing is sent after it: others rely on that (see above), even if
+  // this process is frozen on the way.
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(tooSlow(run)), requestTimeoutMs);
+  const signal = AbortSignal.any([claim.signal, limit.signal]);
   let id: string | undefined;
   try {
+    const wanted = await transact(pipeline.db, async (tx) => {
+      const current = await lockRun(tx, run.id);
+      await pipeline.queue.renew(tx, claim);
+      if (current?.state !== 'creating' || current.cancelRequestedAt) return false;
+      await noteCreateSent(tx, row.id, request);
+      return true;
+    });
+    if (!wanted) {
+      await settleStep(pipeline, claim, run, { nextMs: 0 });
+      return;
+    }
+    signal.throwIfAborted();
     ({ id } = await upstream.createJob(request, signal));
   } catch (error) {
-    if (hadNoEffect(error)) await noteNotCreated(pipeline.db, row.id);
+    if (hadNoEffect(error)) await noteNotCreated(pipeline.db, row.id, row.createTries + 1);
     if (!isRefusal(error)) throw error;
     const outcome = afterFailedExport(pipeline, run, `the upstream refused the job: ${error.message}`);
     const reason = outcome.reason;
@@ -137,11 +160,14 @@ async function sendCreate(
       },
     });
     return;
+  } finally {
+    clearTimeout(timer);
   }
   // After a second send, an earlier one may have arrived late after all: then the first is kept.
   const found =
     id === undefined || row.createTries > 0 ? await findByMarker(upstream, row.marker, claim.signal) : [];
-  if (id !== undefined && !found.includes(id)) found.push(id);
+  if (id !== undefined && !found.some((carrier) => carrier.jobId === id))
+    found.push({ jobId: id, historyId: undefined });
   if (found.length === 0) {
     await settleStep(pipeline, claim, run, {
       nextMs: pipeline.config.worker.createSettleMs,
@@ -158,11 +184,12 @@ async function adopt(
   claim: Claim<StepPayload>,
   run: Run,
   row: Export,
-  found: readonly string[],
+  found: readonly Carrier[],
   reason: string | undefined,
 ): Promise<void> {
   const [kept, ...surplus] = found;
   if (kept === undefined) return;
+  const name = kept.jobId ?? `of history entry ${kept.historyId ?? '?'}`;
   await cancelSurplus(pipeline, run, surplus, claim.signal);
   const outcome: Outcome = {
     to: run.cancelRequestedAt ? 'cancelling' : 'exporting',
@@ -175,12 +202,19 @@ async function adopt(
         'created',
         pipeline.who,
         surplus.length > 0
-          ? `upstream job ${kept}; cancelled ${surplus.join(', ')}`
-          : (reason ?? `upstream job ${kept}`),
-        { upstreamJobId: kept },
+          ? `upstream job ${name}; cancelled ${surplus.map((carrier) => carrier.jobId ?? '?').join(', ')}`
+          : (reason ?? `upstream job ${name}`),
+        { upstreamJobId: kept.jobId ?? null, upstreamHistoryId: kept.historyId ?? null },
       ),
   };
   await settleStep(pipeline, claim, run, outcome);
+}
+
+function tooSlow(run: Run): UdmSyncError {
+  return new UdmSyncError('ERR_UDM_TIMEOUT', `The job of run ${run.id} could not be created in time.`, {
+    hint: 'It is looked for, and tried again if it is not there.',
+    retryable: true,
+  });
 }
 
 /** A definite no to this very request: asking the same again will not help. */

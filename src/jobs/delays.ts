@@ -5,6 +5,9 @@ export interface Bounds {
   readonly maxMs: number;
 }
 
+/** No setting makes a failure be tried again at once, for ever. */
+const leastMs = 50;
+
 const clamp = (value: number, { minMs, maxMs }: Bounds) => Math.min(maxMs, Math.max(minMs, value));
 /** ±20 %, so that many runs do not ask in step. */
 const jitter = (value: number, random: number) => value * (0.8 + 0.4 * random);
@@ -15,8 +18,8 @@ const jitter = (value: number, random: number) => value * (0.8 + 0.4 * random);
  * @param failures consecutive failures so far, 1 or more
  */
 export function backoff(failures: number, bounds: Bounds, random: number): number {
-  const delay = clamp(bounds.minMs * 2 ** Math.min(failures - 1, 30), bounds);
-  return delay * (0.5 + 0.5 * random);
+  const delay = clamp(Math.max(bounds.minMs, leastMs) * 2 ** Math.min(failures - 1, 30), bounds);
+  return Math.max(delay, leastMs) * (0.5 + 0.5 * random);
 }
 
 /**

@@ -47,13 +47,9 @@ export function buildManifest(
   now: Date,
 ): Manifest {
   const entries = files.map((file) => {
-    if (
-      file.state !== 'verified' ||
-      file.size === null ||
-      file.crc32 === null ||
-      !file.proof ||
-      !file.verifiedAt
-    )
+    // A file that was verified stays so when it has been deleted upstream since.
+    const proven = file.state === 'verified' || file.state === 'deleted';
+    if (!proven || file.size === null || file.crc32 === null || !file.proof || !file.verifiedAt)
       throw new Error(`file ${file.id} of run ${run.id} is ${file.state}, not verified`);
     return {
       name: file.name,

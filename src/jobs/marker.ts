@@ -7,11 +7,11 @@ export function newMarker(): string {
   return `us${randomBytes(10).toString('hex')}`;
 }
 
-/** The upstream title: for people first, with the marker at the end. */
+/** The upstream title: the marker first, where no limit on a title's length cuts it off; the rest is for people. */
 export function jobTitle(definition: DefinitionConfig, window: Window, marker: string): string {
   const from = window.from.toISOString().slice(0, 16);
   const to = window.to.toISOString().slice(0, 16);
-  return `udm-sync ${definition.name} ${from}Z-${to}Z ${marker}`;
+  return `${marker} udm-sync ${definition.name} ${from}Z-${to}Z`;
 }
 
 /** Whether a title is one of ours with this marker; the upstream's own filter only says "contains". */

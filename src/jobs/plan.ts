@@ -1,6 +1,6 @@
 import type { DefinitionConfig } from '../config/config.ts';
 import { nextRuns } from '../config/cron.ts';
-import { databaseNow, lockFor } from '../store/database.ts';
+import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
 import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
 import type { Run, RunOrigin } from '../store/runs.ts';
@@ -52,20 +52,35 @@ async function planned(
   definition: DefinitionConfig,
   asOf: (tx: Transaction, now: Date) => Promise<Date>,
 ): Promise<Run[]> {
-  const runs = await pipeline.db.transaction(async (tx) => {
+  const runs = await transact(pipeline.db, async (tx) => {
     await lockFor(tx, `plan:${definition.name}`);
     const now = await asOf(tx, await databaseNow(tx));
     const { lengthMs, lagMs, start, catchUp } = definition.windows;
     const limit = catchUp - (await countUnfinished(tx, definition.name));
     if (limit <= 0) return [];
     const scheduled = await scheduledStretch(tx, definition.name);
+    const covered = await coveredOutside(tx, definition.name, start, scheduled, now);
     const inserted: Run[] = [];
-    for (const window of dueWindows({ now, lengthMs, lagMs, start, scheduled, limit }))
+    for (const window of dueWindows({ now, lengthMs, lagMs, start, scheduled, covered, limit }))
       inserted.push(...(await insertUncovered(pipeline, tx, definition, window, 'schedule')));
     return inserted;
   });
   for (const run of runs) announce(pipeline, run);
   return runs;
+}
+
+/** What runs cover outside the stretch that schedules have planned: by backfill, or by windows of another length. */
+async function coveredOutside(
+  tx: Transaction,
+  definition: string,
+  start: Date | undefined,
+  scheduled: Window | undefined,
+  now: Date,
+): Promise<Window[]> {
+  const runs = await runsTouching(tx, definition, scheduled?.to ?? start ?? new Date(0), now);
+  if (scheduled && start && start < scheduled.from)
+    runs.push(...(await runsTouching(tx, definition, start, scheduled.from)));
+  return runs.map((run) => ({ from: run.windowFrom, to: run.windowTo }));
 }
 
 /** The windows of `range` that no run of the definition covers yet. */
@@ -86,7 +101,7 @@ export async function planWindow(
   window: Window,
   origin: RunOrigin,
 ): Promise<Run[]> {
-  const runs = await pipeline.db.transaction(async (tx) => {
+  const runs = await transact(pipeline.db, async (tx) => {
     await lockFor(tx, `plan:${definition.name}`);
     return insertUncovered(pipeline, tx, definition, window, origin);
   });

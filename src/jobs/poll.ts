@@ -10,11 +10,8 @@ import type { Pipeline } from './context.ts';
 import { pollDelay } from './delays.ts';
 import { afterFailedExport, logFields, settleStep } from './settle.ts';
 import type { Outcome } from './settle.ts';
-import { cancelSurplus, findByMarker, look } from './upstream-job.ts';
+import { cancelSurplus, findByMarker, hasVanished, look, sightingColumns } from './upstream-job.ts';
 import type { Sighting } from './upstream-job.ts';
-
-/** A listing may lag behind: a job counts as vanished only after this many looks in a row that found nothing. */
-const absencesUntilVanished = 4;
 
 /** The step of an `exporting` run: looks at the upstream job once and decides when to look again. */
 export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
@@ -31,13 +28,13 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
   const seen = await look(pipeline, run, row, claim.signal);
   if (row.createTries > 1) {
     const carriers = await findByMarker(pipeline.upstream(run.tenant), row.marker, claim.signal);
-    const surplus = carriers.filter((id) => id !== row.upstreamJobId);
+    const surplus = carriers.filter((carrier) => carrier.jobId !== row.upstreamJobId);
     await cancelSurplus(pipeline, run, surplus, claim.signal);
   }
   const now = await databaseNow(pipeline.db);
   const outcome = decide(pipeline, run, row, seen, now);
-  const progress = seen.status === 'completed' ? 100 : seen.entry?.progress;
-  pipeline.events.emit('event', { kind: 'progress', run, progress });
+  const columns = sightingColumns(row, seen, now);
+  pipeline.events.emit('event', { kind: 'progress', run, progress: columns.progress });
   const firstOfItsKind = seen.status === 'unknown' && seen.word !== undefined && seen.word !== row.statusWord;
   if (firstOfItsKind)
     pipeline.logger.warn(
@@ -47,12 +44,7 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
   await settleStep(pipeline, claim, run, {
     ...outcome,
     also: async (tx) => {
-      await notePoll(tx, row.id, {
-        absentPolls: seen.entry || seen.job ? 0 : row.absentPolls + 1,
-        ...(seen.entry ? { upstreamHistoryId: seen.entry.id } : {}),
-        ...(seen.word === undefined ? {} : { statusWord: seen.word }),
-        ...(progress === undefined ? {} : { progress: Math.round(progress) }),
-      });
+      await notePoll(tx, row.id, columns);
       if (firstOfItsKind)
         await appendHistory(tx, [
           {
@@ -98,7 +90,7 @@ function decide(pipeline: Pipeline, run: Run, row: Export, seen: Sighting, now: 
     }
     default:
   }
-  if (!seen.entry && !seen.job && row.absentPolls + 1 >= absencesUntilVanished) {
+  if (hasVanished(pipeline, row, seen, now)) {
     const reason = 'the upstream no longer knows the job, nor a history entry of it';
     return ended('vanished', reason, afterFailedExport(pipeline, run, reason));
   }

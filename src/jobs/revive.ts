@@ -1,5 +1,5 @@
 import { UsageError } from '../errors.ts';
-import { databaseNow } from '../store/database.ts';
+import { databaseNow, transact } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
 import { latestExport, liveExport, moveExport } from '../store/exports.ts';
 import { filesOfExport, moveFile } from '../store/files.ts';
@@ -7,6 +7,7 @@ import { lockRun, moveRun, patchRun } from '../store/runs.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import { queueTransfers } from './collect.ts';
 import type { Pipeline } from './context.ts';
+import { assessSet } from './file-set.ts';
 
 /**
  * Gives a failed or cancelled run a new life, where it left off: a live upstream job is polled on, files that are
@@ -16,7 +17,7 @@ import type { Pipeline } from './context.ts';
  * @throws UsageError when the run is neither failed nor cancelled
  */
 export function reviveRun(pipeline: Pipeline, runId: number): Promise<RunState> {
-  return pipeline.db.transaction(async (tx) => {
+  return transact(pipeline.db, async (tx) => {
     const run = await lockRun(tx, runId);
     if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
     if (run.state !== 'failed' && run.state !== 'cancelled')
@@ -35,13 +36,15 @@ async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promi
   const live = await liveExport(tx, run.id);
   if (live) return live.state === 'intended' ? 'creating' : 'exporting';
   const last = await latestExport(tx, run.id);
-  if (last?.state !== 'completed') return 'planned';
+  if (last?.state !== 'completed' || last.upstreamHistoryId === null) return 'planned';
   const files = await filesOfExport(tx, last.id);
   if (files.length === 0) return 'collecting';
   if (files.some((file) => file.state === 'lost')) return 'planned';
   const pending = files.filter(
     (file) => file.state === 'dead' || file.state === 'waiting' || file.state === 'transferring',
   );
+  // A set with a hole stays one: only a new export can help.
+  if (pending.length === 0 && !assessSet(files.map((file) => file.name)).complete) return 'planned';
   for (const file of pending)
     await moveFile(tx, file, 'waiting', pipeline.who, 'retried by an operator', { attempts: 0 });
   await queueTransfers(pipeline, tx, run, pending, await databaseNow(tx));
@@ -55,7 +58,7 @@ async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promi
  * @throws UsageError when there is nothing left to cancel
  */
 export function requestCancel(pipeline: Pipeline, runId: number): Promise<RunState> {
-  return pipeline.db.transaction(async (tx) => {
+  return transact(pipeline.db, async (tx) => {
     const run = await lockRun(tx, runId);
     if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
     if (run.state === 'done' || run.state === 'cancelled')

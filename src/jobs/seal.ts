@@ -9,7 +9,7 @@ import { filesOfExport } from '../store/files.ts';
 import { hasTransfers } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { addFiles, completedExport, listExportFiles, manifestKeyOf, queueTransfers } from './collect.ts';
-import { definitionOf } from './context.ts';
+import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { assessSet } from './file-set.ts';
 import { buildManifest } from './manifest.ts';
@@ -62,6 +62,16 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     });
     return;
   }
+  // Listings lag behind: what was listed counts as all there is when it has not changed for a while.
+  const newest = Math.max((row.finishedAt ?? now).getTime(), ...known.map((file) => file.foundAt.getTime()));
+  const settledMs = newest + pipeline.config.worker.collectSettleMs - now.getTime();
+  if (settledMs > 0) {
+    await settleStep(pipeline, claim, run, {
+      reason: 'waiting whether the upstream lists more files',
+      nextMs: settledMs,
+    });
+    return;
+  }
   const definition = definitionOf(pipeline, run);
   const set = assessSet([...names]);
   if (!set.complete) {
@@ -77,11 +87,11 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     );
     return;
   }
-  const { sink, verify } = pipeline.sink(run.sink);
+  const { sink, verify } = sinkOf(pipeline, run);
   await sweepLeftovers(pipeline, run, sink);
   const manifest = buildManifest(run, definition, row, known, sink.uri, now);
   const body = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
-  const key = manifestKeyOf(pipeline, run);
+  const key = run.manifestKey ?? manifestKeyOf(pipeline, run);
   await sink.put(key, Readable.from([body]), {
     length: body.length,
     contentType: 'application/json',
@@ -100,7 +110,7 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
  * Every file is verified, so nobody has anything to write here any more, whatever the clocks say.
  */
 async function sweepLeftovers(pipeline: Pipeline, run: Run, sink: Sink): Promise<void> {
-  const folder = manifestKeyOf(pipeline, run).replace(/[^/]+$/, '');
+  const folder = (run.manifestKey ?? manifestKeyOf(pipeline, run)).replace(/[^/]+$/, '');
   try {
     const { aborted, bytes } = await sink.sweep(folder, new Date(Date.now() + 86_400_000));
     if (aborted > 0)

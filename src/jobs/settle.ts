@@ -1,6 +1,7 @@
 import { UdmSyncError, describeError } from '../errors.ts';
 import { LostClaimError } from '../queue/queue.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
+import { isDatabaseTrouble, transact } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
 import { lockRun, moveRun, patchRun } from '../store/runs.ts';
 import type { Run, RunState } from '../store/runs.ts';
@@ -24,14 +25,15 @@ function isInterruption(error: unknown, claim: Claim<unknown>, pipeline: Pipelin
 }
 
 const surroundings =
-  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN)|SINK_\w+|DOWNLOAD_UNREACHABLE|DATABASE|DEFINITION_GONE|TENANT_GONE|SINK_GONE)$/;
+  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN|NOT_FOUND)|SINK_(?!REFUSED$)\w+|DOWNLOAD_UNREACHABLE|DATABASE|DEFINITION_GONE|TENANT_GONE|SINK_GONE)$/;
 
 /**
  * Failures of the surroundings: waiting and trying again is right however long they last, because an operator or
  * time mends them and nothing is lost meanwhile.
  */
 export function isSurroundings(error: unknown): boolean {
-  return error instanceof UdmSyncError && surroundings.test(error.code);
+  if (error instanceof UdmSyncError) return surroundings.test(error.code);
+  return isDatabaseTrouble(error);
 }
 
 /** Commits what a step did, its completion and the next step in one transaction. */
@@ -42,7 +44,7 @@ export async function settleStep(
   outcome: Outcome,
 ): Promise<void> {
   const { db, queue, who, events } = pipeline;
-  const moved = await db.transaction(async (tx) => {
+  const moved = await transact(db, async (tx) => {
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
     if (current?.state !== run.state) {
@@ -54,7 +56,13 @@ export async function settleStep(
     const nextStepAt = outcome.nextMs === undefined ? null : new Date(Date.now() + outcome.nextMs);
     if (outcome.to !== undefined && outcome.to !== run.state)
       await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepAt });
-    else await patchRun(tx, run.id, { stepFailures: 0, reason: outcome.reason ?? null, nextStepAt });
+    else
+      await patchRun(tx, run.id, {
+        stepFailures: 0,
+        stepFaults: 0,
+        reason: outcome.reason ?? null,
+        nextStepAt,
+      });
     if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
     return true;
   });
@@ -66,6 +74,12 @@ export async function settleStep(
     events.emit('event', { kind: 'run', run, from: run.state, to: outcome.to, reason: outcome.reason });
   }
 }
+
+/**
+ * States in which an upstream job may be live, or only clean-up is left: a run that gave up there would leave the job
+ * to itself, and its place under the tenant's limit taken. It waits, with growing delay and the reason on it.
+ */
+const neverGivenUp: readonly RunState[] = ['creating', 'exporting', 'cancelling', 'stored'];
 
 /** Commits that a step failed: when it is tried again, or that the run has failed. */
 export async function settleFailure(
@@ -87,10 +101,10 @@ export async function settleFailure(
   };
   const failures = run.stepFailures + 1;
   const reason = describeError(error);
-  // Once stored, the data is safe and only upstream clean-up is left: that never becomes a failed run.
-  const giveUp = !isSurroundings(error) && failures >= attempts && run.state !== 'stored';
+  const faults = run.stepFaults + (isSurroundings(error) ? 0 : 1);
+  const giveUp = faults >= attempts && !neverGivenUp.includes(run.state);
   const delay = backoff(failures, bounds, Math.random());
-  await db.transaction(async (tx) => {
+  await transact(db, async (tx) => {
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
     if (current?.state !== run.state) {
@@ -102,7 +116,7 @@ export async function settleFailure(
       return;
     }
     const nextStepAt = new Date(Date.now() + delay);
-    await patchRun(tx, run.id, { stepFailures: failures, reason, nextStepAt });
+    await patchRun(tx, run.id, { stepFailures: failures, stepFaults: faults, reason, nextStepAt });
     await queue.sendStep(tx, run.id, delay);
   });
   const code = error instanceof UdmSyncError ? error.code : undefined;
@@ -115,7 +129,8 @@ export async function settleFailure(
 
 /** Hands the step to whoever comes next, without counting a failure. */
 async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
-  await pipeline.db.transaction(async (tx) => {
+  await transact(pipeline.db, async (tx) => {
+    await lockRun(tx, run.id);
     await pipeline.queue.complete(tx, claim);
     await pipeline.queue.sendStep(tx, run.id);
   });

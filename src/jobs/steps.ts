@@ -1,4 +1,5 @@
 import type { Claim, StepPayload } from '../queue/queue.ts';
+import { transact } from '../store/database.ts';
 import { findRun } from '../store/runs.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import { cancelExport } from './cancel.ts';
@@ -28,7 +29,7 @@ export async function runStep(pipeline: Pipeline, claim: Claim<StepPayload>): Pr
   const run = await findRun(pipeline.db, claim.payload.runId);
   const step = run && steps[run.state];
   if (!run || !step) {
-    await pipeline.db.transaction((tx) => pipeline.queue.complete(tx, claim));
+    await transact(pipeline.db, (tx) => pipeline.queue.complete(tx, claim));
     return;
   }
   try {

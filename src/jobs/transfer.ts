@@ -3,15 +3,25 @@ import { UdmSyncError, describeError } from '../errors.ts';
 import type { Claim, TransferPayload } from '../queue/queue.ts';
 import { proveStored } from '../sinks/verify.ts';
 import type { Proof } from '../sinks/verify.ts';
-import { databaseNow, lockFor } from '../store/database.ts';
+import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
 import { latestExport } from '../store/exports.ts';
 import type { Export } from '../store/exports.ts';
-import { claimFiles, countFilesByState, countTransfers, moveFile } from '../store/files.ts';
+import {
+  claimFiles,
+  countFilesByState,
+  countTransfers,
+  filesOfRun,
+  heldFiles,
+  moveFile,
+  releaseClaim,
+  sharedNames,
+} from '../store/files.ts';
 import type { File } from '../store/files.ts';
 import { findRun, lockRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { queueTransfers } from './collect.ts';
+import { sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { backoff } from './delays.ts';
 import { isSurroundings, logFields } from './settle.ts';
@@ -41,7 +51,10 @@ type Result =
 export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPayload>): Promise<void> {
   const run = await findRun(pipeline.db, claim.payload.runId);
   if (run?.state !== 'transferring') {
-    await pipeline.db.transaction((tx) => pipeline.queue.complete(tx, claim));
+    await transact(pipeline.db, async (tx) => {
+      await releaseClaim(tx, claim.id, pipeline.who);
+      await pipeline.queue.complete(tx, claim);
+    });
     return;
   }
   const files = await begin(pipeline, claim, run);
@@ -64,16 +77,23 @@ async function begin(
   const { db, queue, who, config } = pipeline;
   const { fileIds, tenant } = claim.payload;
   const limit = config.tenants[tenant]?.limits.transfers ?? 1;
-  return db.transaction(async (tx) => {
+  return transact(db, async (tx) => {
     await lockFor(tx, `transfers:${tenant}`);
     if ((await countTransfers(tx, tenant, claim.id)) < limit) {
+      const claimed = await claimFiles(tx, fileIds, claim.id, who);
       await queue.renew(tx, claim);
-      return claimFiles(tx, fileIds, claim.id, who);
+      return claimed;
     }
-    const now = await databaseNow(tx);
+    const waiting = (await filesOfRun(tx, run.id)).filter((file) => fileIds.includes(file.id));
     await queue.complete(tx, claim);
-    const waiting = fileIds.map((id) => ({ id, announcedSize: 0, expiresAt: now }));
-    await queueTransfers(pipeline, tx, run, waiting, now, queueForLimitMs * (0.7 + 0.6 * Math.random()));
+    await queueTransfers(
+      pipeline,
+      tx,
+      run,
+      waiting,
+      await databaseNow(tx),
+      queueForLimitMs * (0.7 + 0.6 * Math.random()),
+    );
     return undefined;
   });
 }
@@ -118,7 +138,8 @@ async function transferFile(
   file: File,
 ): Promise<Stored> {
   const upstream = pipeline.upstream(run.tenant);
-  const { sink, verify } = pipeline.sink(run.sink);
+  const { sink, verify } = sinkOf(pipeline, run);
+  await refuseSharedName(pipeline, run, file);
   const url = await upstream.locateFile(file.name, signal);
   if (!url)
     throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file "${file.name}".`, {
@@ -142,12 +163,12 @@ async function transferFile(
           total: length ?? file.announcedSize ?? undefined,
         }),
     });
-    // Without a Content-Length only the announced size can tell a body that ended early from a whole one.
-    if (length === undefined && file.announcedSize !== null && put.bytes < file.announcedSize)
+    // A body that ended early may have a Content-Length that agrees: a proxy's own page, say.
+    if (file.announcedSize !== null && put.bytes < file.announcedSize)
       throw new UdmSyncError(
         'ERR_FILE_SHORT',
-        `"${file.name}" ended after ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
-        { retryable: true },
+        `"${file.name}" has ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
+        { hint: 'It is not taken for the file, and stays upstream.', retryable: true },
       );
     const proof = await proveStored(sink, file.key, { bytes: put.bytes, crc32: put.crc32 }, verify, signal);
     return {
@@ -161,6 +182,23 @@ async function transferFile(
   } finally {
     download.destroy();
   }
+}
+
+/**
+ * The upstream knows files by name alone. When a later export has made one of the same name, the name stands for that
+ * one: what this row meant can no longer be fetched, and must not be mistaken for it.
+ */
+async function refuseSharedName(pipeline: Pipeline, run: Run, file: File): Promise<void> {
+  const others = await sharedNames(pipeline.db, run.tenant, [file.name], file.exportId);
+  const later = others.find((other) => other.exportId > file.exportId);
+  if (later)
+    throw new UdmSyncError(
+      'ERR_NAME_SHARED',
+      `Run ${later.runId} has a later file of the name "${file.name}".`,
+      {
+        hint: `Once that run is done, export this window anew with: udm-sync retry ${run.id}`,
+      },
+    );
 }
 
 /** Where an object came from, as its metadata says. */
@@ -184,12 +222,14 @@ async function finish(
   results: readonly Result[],
 ): Promise<void> {
   const { db, queue } = pipeline;
-  await db.transaction(async (tx) => {
+  await transact(db, async (tx) => {
     const run = await lockRun(tx, claim.payload.runId);
+    const held = await heldFiles(tx, claim.id);
     await queue.complete(tx, claim);
     if (!run) return;
     const now = await databaseNow(tx);
-    for (const result of results) await record(pipeline, tx, run, result, now);
+    // An operator may have taken files away meanwhile (cancel, then retry): their new batch decides about them.
+    for (const result of results) if (held.has(result.file.id)) await record(pipeline, tx, run, result, now);
     if (run.state !== 'transferring') return;
     const exportId = results[0]?.file.exportId ?? (await latestExport(tx, run.id))?.id;
     const counts = exportId === undefined ? {} : await countFilesByState(tx, exportId);
@@ -215,17 +255,20 @@ async function record(
       sourceEtag: sourceEtag ?? null,
       proof: proof.level,
       attempts: file.attempts + 1,
+      holdups: 0,
     });
     return;
   }
-  const again = { ...file, expiresAt: file.expiresAt };
   if (result.kind === 'given-back') {
     await moveFile(tx, file, 'waiting', who, 'given back: the worker stops');
-    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [again], now);
+    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now);
     return;
   }
   const verdict = judge(pipeline, run, file, result.error, now);
-  await moveFile(tx, file, verdict.state, who, verdict.reason, { attempts: verdict.attempts });
+  await moveFile(tx, file, verdict.state, who, verdict.reason, {
+    attempts: verdict.attempts,
+    holdups: verdict.holdups,
+  });
   logger.warn(
     logFields(run, {
       file: file.name,
@@ -244,12 +287,13 @@ async function record(
     bytes: 0,
   });
   if (verdict.state === 'waiting' && run.state === 'transferring')
-    await queueTransfers(pipeline, tx, run, [again], now, verdict.delayMs);
+    await queueTransfers(pipeline, tx, run, [file], now, verdict.delayMs);
 }
 
 interface Verdict {
   readonly state: 'waiting' | 'dead' | 'lost';
   readonly attempts: number;
+  readonly holdups: number;
   readonly reason: string;
   readonly delayMs: number;
 }
@@ -262,13 +306,14 @@ function judge(pipeline: Pipeline, run: Run, file: File, error: unknown, now: Da
   const surroundings = isSurroundings(error);
   const attempts = surroundings ? file.attempts : file.attempts + 1;
   const reason = describeError(error);
-  const delayMs = backoff(Math.max(1, attempts), bounds, Math.random());
+  const holdups = surroundings ? file.holdups + 1 : 0;
+  const delayMs = backoff(attempts + holdups, bounds, Math.random());
+  const verdict = { attempts, holdups, reason, delayMs };
   const missing =
     error instanceof UdmSyncError && /^ERR_(FILE_MISSING|PRESIGNED_NOT_FOUND)$/.test(error.code);
-  if (missing && (now > file.expiresAt || attempts >= limit))
-    return { state: 'lost', attempts, reason, delayMs };
-  if (attempts >= limit && !surroundings) return { state: 'dead', attempts, reason, delayMs };
-  return { state: 'waiting', attempts, reason, delayMs };
+  if (missing && (now > file.expiresAt || attempts >= limit)) return { ...verdict, state: 'lost' };
+  if (attempts >= limit && !surroundings) return { ...verdict, state: 'dead' };
+  return { ...verdict, state: 'waiting' };
 }
 
 /** A CRC-32 as people and zip tools write it: eight lower-case hex digits. */

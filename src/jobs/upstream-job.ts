@@ -63,6 +63,36 @@ function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMe
   return words;
 }
 
+/** What carries a marker upstream: a job, or only the history entry of one. */
+export interface Carrier {
+  readonly jobId: string | undefined;
+  readonly historyId: string | undefined;
+}
+
+/** All that carries the marker upstream, oldest job first as far as the upstream says. */
+export async function findByMarker(
+  upstream: UdmClient,
+  marker: string,
+  signal: AbortSignal,
+): Promise<Carrier[]> {
+  const jobs: { id: string; createdMs: number }[] = [];
+  for await (const job of upstream.listJobs({ title: marker }, signal)) {
+    if (carriesMarker(job.title, marker))
+      jobs.push({ id: job.id, createdMs: job.createdDate?.getTime() ?? 0 });
+  }
+  jobs.sort((a, b) => a.createdMs - b.createdMs || a.id.localeCompare(b.id, 'en', { numeric: true }));
+  const carriers: Carrier[] = jobs.map((job) => ({ jobId: job.id, historyId: undefined }));
+  // A one-off job may already have moved on to history only.
+  for await (const entry of upstream.listHistory({ title: marker }, signal)) {
+    const known = entry.jobId !== undefined && carriers.some((carrier) => carrier.jobId === entry.jobId);
+    // An entry that names no job may belong to one that is listed.
+    const doubtful = entry.jobId === undefined && carriers.length > 0;
+    if (carriesMarker(entry.title, marker) && !known && !doubtful)
+      carriers.push({ jobId: entry.jobId, historyId: entry.id });
+  }
+  return carriers;
+}
+
 /**
  * Cancels jobs that carry the marker of an export but are not the one it follows: a create request that was given up
  * as lost can still arrive.
@@ -70,37 +100,43 @@ function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMe
 export async function cancelSurplus(
   pipeline: Pipeline,
   run: Run,
-  surplus: readonly string[],
+  surplus: readonly Carrier[],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const id of surplus) {
+  for (const { jobId } of surplus) {
+    if (jobId === undefined) continue;
     pipeline.logger.warn(
-      logFields(run, { upstreamJob: id }),
+      logFields(run, { upstreamJob: jobId }),
       'a second job carries our marker; cancelling it',
     );
-    await cancelJob(pipeline.upstream(run.tenant), id, signal);
+    await cancelJob(pipeline.upstream(run.tenant), jobId, signal);
   }
 }
 
-/** Ids of all upstream jobs that carry the marker, oldest first as far as the upstream says. */
-export async function findByMarker(
-  upstream: UdmClient,
-  marker: string,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const jobs: { id: string; createdMs: number }[] = [];
-  for await (const job of upstream.listJobs({ title: marker }, signal)) {
-    if (carriesMarker(job.title, marker))
-      jobs.push({ id: job.id, createdMs: job.createdDate?.getTime() ?? 0 });
-  }
-  jobs.sort((a, b) => a.createdMs - b.createdMs || a.id.localeCompare(b.id, 'en', { numeric: true }));
-  const ids = jobs.map((job) => job.id);
-  // A one-off job may already have moved on to history only.
-  for await (const entry of upstream.listHistory({ title: marker }, signal)) {
-    if (carriesMarker(entry.title, marker) && entry.jobId !== undefined && !ids.includes(entry.jobId))
-      ids.push(entry.jobId);
-  }
-  return ids;
+/** A listing may lag behind: only so many looks in a row that found nothing, over long enough, mean that a job is gone. */
+const absencesUntilVanished = 4;
+
+/** Whether an export that was not seen now has been absent for so long that its job must be taken to be gone. */
+export function hasVanished(pipeline: Pipeline, row: Export, seen: Sighting, now: Date): boolean {
+  if (seen.entry || seen.job || row.absentSince === null) return false;
+  const absentMs = now.getTime() - row.absentSince.getTime();
+  return row.absentPolls + 1 >= absencesUntilVanished && absentMs >= pipeline.config.worker.createSettleMs;
+}
+
+/** What a look says about an export, as columns of its row. */
+export function sightingColumns(row: Export, seen: Sighting, now: Date) {
+  const absent = !seen.entry && !seen.job;
+  const progress = seen.status === 'completed' ? 100 : seen.entry?.progress;
+  return {
+    absentPolls: absent ? row.absentPolls + 1 : 0,
+    absentSince: absent ? (row.absentSince ?? now) : null,
+    ...(seen.entry ? { upstreamHistoryId: seen.entry.id } : {}),
+    ...(seen.entry?.jobId === undefined || row.upstreamJobId !== null
+      ? {}
+      : { upstreamJobId: seen.entry.jobId }),
+    ...(seen.word === undefined ? {} : { statusWord: seen.word }),
+    ...(progress === undefined ? {} : { progress: Math.round(progress) }),
+  };
 }
 
 /** POST /v10/export/jobs/cancel/{id}. A job that has ended is refused with 400: that is no failure, the next look sees it. */

@@ -54,6 +54,8 @@ export interface PlanInput {
   readonly start: Date | undefined;
   /** The stretch that schedule-planned runs cover without a gap, if there are any. */
   readonly scheduled: Window | undefined;
+  /** What any run covers, at least outside of `scheduled`. */
+  readonly covered: readonly Window[];
   /** At most this many windows. */
   readonly limit: number;
 }
@@ -64,21 +66,20 @@ export function horizon(now: Date, lengthMs: number, lagMs: number): Date {
 }
 
 /**
- * The windows a schedule owes now, as candidates: what runs already cover is still to be taken out.
+ * The windows a schedule owes now: complete, and covered by no run.
  *
  * The scheduled stretch grows at both ends without ever leaving a gap: newest windows upwards from its end, and,
  * when `start` was moved into the past, downwards from its beginning.
  */
-export function dueWindows({ now, lengthMs, lagMs, start, scheduled, limit }: PlanInput): Window[] {
+export function dueWindows({ now, lengthMs, lagMs, start, scheduled, covered, limit }: PlanInput): Window[] {
   const end = horizon(now, lengthMs, lagMs);
   // Whole windows only: a part of one could share its folder in the sink with the rest.
   const begin = start && floorToGrid(start, lengthMs);
-  if (!scheduled) {
-    const from = begin ?? new Date(end.getTime() - lengthMs);
-    return from < end ? cut({ from, to: end }, lengthMs).slice(0, limit) : [];
-  }
-  const above = scheduled.to < end ? cut({ from: scheduled.to, to: end }, lengthMs).slice(0, limit) : [];
-  if (!begin || begin >= scheduled.from) return above;
-  const below = cut({ from: begin, to: scheduled.from }, lengthMs).reverse();
-  return [...above, ...below.slice(0, Math.max(0, limit - above.length))];
+  const missing = (from: Date, to: Date) =>
+    from < to ? subtract({ from, to }, covered).flatMap((gap) => cut(gap, lengthMs)) : [];
+  if (!scheduled) return missing(begin ?? new Date(end.getTime() - lengthMs), end).slice(0, limit);
+  const above = missing(scheduled.to, end).slice(0, limit);
+  if (!begin) return above;
+  const below = missing(begin, scheduled.from).reverse();
+  return [...above, ...below.slice(0, limit - above.length)];
 }

@@ -63,6 +63,7 @@ type ExportPatch = Partial<
     | 'progress'
     | 'polls'
     | 'absentPolls'
+    | 'absentSince'
     | 'listings'
     | 'reason'
     | 'createTries'
@@ -82,9 +83,12 @@ export async function noteCreateSent(tx: Transaction, id: number, request: unkno
     .where(eq(exports.id, id));
 }
 
-/** Notes that the create request certainly had no effect. */
-export async function noteNotCreated(db: Executor, id: number): Promise<void> {
-  await db.update(exports).set({ createSentAt: null }).where(eq(exports.id, id));
+/** Notes that create request number `tries` certainly had no effect, unless another was sent since. */
+export async function noteNotCreated(db: Executor, id: number, tries: number): Promise<void> {
+  await db
+    .update(exports)
+    .set({ createSentAt: null })
+    .where(and(eq(exports.id, id), eq(exports.createTries, tries)));
 }
 
 /** Notes what a poll saw, on Postgres' clock. */

@@ -43,6 +43,49 @@ export async function countTransfers(tx: Transaction, tenant: string, claim: str
   return Number(row?.n ?? 0);
 }
 
+/** Names of the tenant that several files claim and that are not settled: which content is meant is not certain. */
+export async function sharedNames(
+  db: Executor,
+  tenant: string,
+  names: readonly string[],
+  exportId: number,
+): Promise<Pick<File, 'id' | 'runId' | 'exportId' | 'name' | 'state'>[]> {
+  const found = [];
+  for (let at = 0; at < names.length; at += 1000) {
+    const chunk = names.slice(at, at + 1000);
+    const rows = await db
+      .select({
+        id: files.id,
+        runId: files.runId,
+        exportId: files.exportId,
+        name: files.name,
+        state: files.state,
+      })
+      .from(files)
+      .where(and(eq(files.tenant, tenant), inArray(files.name, chunk), ne(files.exportId, exportId)));
+    found.push(...rows);
+  }
+  return found;
+}
+
+/** Gives back the files that a claim still holds. */
+export async function releaseClaim(tx: Transaction, claim: string, who: string): Promise<void> {
+  const held = await tx
+    .select({ id: files.id, runId: files.runId, state: files.state })
+    .from(files)
+    .where(and(eq(files.claim, claim), eq(files.state, 'transferring')));
+  for (const file of held) await moveFile(tx, file, 'waiting', who, 'given back: its run has moved on');
+}
+
+/** Which of these files a claim still holds. */
+export async function heldFiles(tx: Transaction, claim: string): Promise<Set<number>> {
+  const held = await tx
+    .select({ id: files.id })
+    .from(files)
+    .where(and(eq(files.claim, claim), eq(files.state, 'transferring')));
+  return new Set(held.map((file) => file.id));
+}
+
 /** Takes the files of a batch that still wait, or were left by a worker that died, and returns them. */
 export async function claimFiles(
   tx: Transaction,
@@ -82,7 +125,7 @@ export async function claimFiles(
 }
 
 type FilePatch = Partial<
-  Pick<File, 'size' | 'crc32' | 'etag' | 'sourceEtag' | 'proof' | 'attempts' | 'reason' | 'claim'>
+  Pick<File, 'size' | 'crc32' | 'etag' | 'sourceEtag' | 'proof' | 'attempts' | 'holdups' | 'reason' | 'claim'>
 >;
 
 /** Moves one file to another state and says so in the run's history. Sets verified_at and deleted_at by the state. */

@@ -59,7 +59,15 @@ export async function lockRun(tx: Transaction, id: number): Promise<Run | undefi
 type RunPatch = Partial<
   Pick<
     Run,
-    'attempt' | 'failures' | 'stepFailures' | 'reason' | 'manifestKey' | 'cancelRequestedAt' | 'nextStepAt'
+    | 'attempt'
+    | 'failures'
+    | 'stepFailures'
+    | 'stepFaults'
+    | 'sinkUri'
+    | 'reason'
+    | 'manifestKey'
+    | 'cancelRequestedAt'
+    | 'nextStepAt'
   >
 >;
 
@@ -84,6 +92,7 @@ export async function moveRun(
     .update(runs)
     .set({
       stepFailures: 0,
+      stepFaults: 0,
       reason: reason ?? null,
       nextStepAt: null,
       ...patch,

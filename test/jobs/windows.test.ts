@@ -25,7 +25,7 @@ describe('the window grid', () => {
 });
 
 describe('due windows', () => {
-  const base = { lengthMs: hour, lagMs: 0, start: undefined, scheduled: undefined, limit: 100 };
+  const base = { lengthMs: hour, lagMs: 0, start: undefined, scheduled: undefined, covered: [], limit: 100 };
 
   test('without a start, history begins with the newest complete window', () => {
     expect(show(dueWindows({ ...base, now: at('2026-01-01T10:30:00Z') }))).toEqual([
@@ -76,14 +76,30 @@ describe('due windows', () => {
           maxLength: 30,
         }),
         fc.integer({ min: 0, max: 100 * hour }),
-        (lengthMs, lagMs, ticks, startBackMs) => {
+        fc.array(fc.tuple(fc.integer({ min: -100, max: 100 }), fc.integer({ min: 1, max: 30 })), {
+          maxLength: 3,
+        }),
+        (lengthMs, lagMs, ticks, startBackMs, backfilled) => {
           const begin = at('2026-03-27T00:00:00Z').getTime();
           const start = new Date(begin - startBackMs);
           let now = begin;
           let scheduled: Window | undefined;
           const planned: Window[] = [];
+          // What a backfill did: some stretch of whole windows, anywhere.
+          const covered = backfilled.map(([hours, length]) => {
+            const from = floorToGrid(new Date(begin + hours * hour), lengthMs);
+            return { from, to: new Date(from.getTime() + length * lengthMs) };
+          });
           const tick = (limit: number, from: Date | undefined) => {
-            const due = dueWindows({ now: new Date(now), lengthMs, lagMs, start: from, scheduled, limit });
+            const due = dueWindows({
+              now: new Date(now),
+              lengthMs,
+              lagMs,
+              start: from,
+              scheduled,
+              covered,
+              limit,
+            });
             expect(due.length).toBeLessThanOrEqual(limit);
             planned.push(...due);
             for (const window of due)
@@ -103,16 +119,17 @@ describe('due windows', () => {
           }
           while (tick(5, start) > 0);
           const end = horizon(new Date(now), lengthMs, lagMs);
-          const sorted = [...planned].sort((a, b) => a.from.getTime() - b.from.getTime());
-          for (const [index, window] of sorted.entries()) {
-            const next = sorted[index + 1];
-            expect(window.to.getTime() - window.from.getTime()).toBe(lengthMs);
-            if (next) expect(next.from).toEqual(window.to);
+          const inside = (instant: number) => (window: Window) =>
+            window.from.getTime() <= instant && instant < window.to.getTime();
+          const from = floorToGrid(start, lengthMs).getTime();
+          for (let instant = from; instant < end.getTime(); instant += lengthMs) {
+            const times = planned.filter(inside(instant)).length;
+            expect(times).toBe(covered.some(inside(instant)) ? 0 : 1);
           }
-          expect(sorted.at(-1)?.to).toEqual(end);
-          const firstPlanned = planned[0]?.from.getTime() ?? NaN;
-          const expected = Math.min(firstPlanned, floorToGrid(start, lengthMs).getTime());
-          expect(sorted[0]?.from.getTime()).toBe(expected);
+          expect(planned.every((window) => window.to.getTime() - window.from.getTime() === lengthMs)).toBe(
+            true,
+          );
+          expect(planned.every((window) => window.to <= end)).toBe(true);
         },
       ),
     );
