@@ -6,8 +6,9 @@ import * as schema from '../../drizzle/schema.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 
-export type Database = NodePgDatabase<typeof schema>;
-export type Transaction = Parameters<Parameters<Database['transaction']>[0]>[0];
+export type Database = NodePgDatabase<typeof schema> & { readonly $client: pg.Pool };
+/** A transaction under way; see `transact`. */
+export type Transaction = Omit<Database, '$client' | 'transaction'> & { readonly inTransaction: true };
 /** Either: a query that may run inside or outside a transaction. */
 export type Executor = Database | Transaction;
 
@@ -42,7 +43,10 @@ export async function openDatabase(url: string, poolSize: number, logger: Logger
     keepAlive: true,
   });
   // An idle connection that breaks (server restart) is replaced by the pool; without a listener it ends the process.
-  pool.on('error', (error) => logger.warn({ reason: error.message }, 'a database connection was lost'));
+  const lost = (error: Error) => logger.warn({ reason: error.message }, 'a database connection was lost');
+  pool.on('error', lost);
+  // The pool's own listener is off while a connection is lent out.
+  pool.on('connect', (client) => client.on('error', lost));
   const db = drizzle(pool, { schema });
   try {
     await db.execute(sql`select 1`);
@@ -51,6 +55,53 @@ export async function openDatabase(url: string, poolSize: number, logger: Logger
     throw databaseError(url, error);
   }
   return { db, url, close: () => pool.end() };
+}
+
+/**
+ * What a transaction may take before Postgres ends it: a process that is frozen or cut off in the middle of one must
+ * not hold its locks against everybody else. Ours never wait for anything outside Postgres.
+ */
+const beginStatement =
+  "begin; set local idle_in_transaction_session_timeout = '10s'; set local lock_timeout = '30s'; set local statement_timeout = '60s'";
+
+/**
+ * Runs `work` in a transaction: committed when it resolves, rolled back when it rejects.
+ *
+ * Not drizzle's own, which never gives a connection back to the pool on which BEGIN failed.
+ */
+export async function transact<T>(
+  db: { readonly $client: pg.Pool },
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const client = await db.$client.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query(beginStatement);
+    const result = await work(Object.assign(drizzle(client, { schema }), { inTransaction: true as const }));
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch((reason: unknown) => {
+      broken = reason instanceof Error ? reason : new Error(String(reason));
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** Whether an error is Postgres being away, busy or overtaken by another transaction: waiting is the cure. */
+export function isDatabaseTrouble(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const code = 'code' in cause ? String(cause.code) : '';
+    if (
+      /^(08|40|53|57|58|25P0|55P03)/.test(code) ||
+      /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)/.test(code)
+    )
+      return true;
+    if (/Connection terminated|timeout exceeded when trying to connect/.test(cause.message)) return true;
+  }
+  return false;
 }
 
 /** What an SQLSTATE (or its class, the first two characters) means for an operator; `lasting` if waiting is no cure. */
