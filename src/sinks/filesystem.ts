@@ -81,7 +81,14 @@ class Tree {
 
   /** The real path of the directory, made if needed. */
   async root(): Promise<string> {
-    const made = await mkdir(this.#directory, { recursive: true });
+    const made = await mkdir(this.#directory, { recursive: true }).catch((error: unknown) => {
+      const errno = errnoOf(error);
+      if (errno !== 'EEXIST' && errno !== 'ENOTDIR') throw error;
+      throw new SinkError('ERR_SINK_REFUSED', `${this.#directory} is no directory.`, {
+        cause: error,
+        hint: "A file lies there, or where a folder above it should be: correct the sink's directory.",
+      });
+    });
     if (made !== undefined) await syncFolders(this.#directory, dirname(made));
     return realpath(this.#directory);
   }
