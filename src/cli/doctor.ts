@@ -33,9 +33,11 @@ export async function doctorCommand(options: GlobalOptions): Promise<number> {
   const check = async (name: string, action: () => Promise<string>) => {
     try {
       show({ check: name, ok: true, detail: await action() });
+      return true;
     } catch (error) {
       const code = error instanceof UdmSyncError ? error.code : null;
       show({ check: name, ok: false, code, detail: describeError(error) });
+      return false;
     }
   };
   show({ check: 'config', ok: true, detail: counted(Object.keys(config.definitions).length, 'definition') });
@@ -65,7 +67,8 @@ export async function doctorCommand(options: GlobalOptions): Promise<number> {
   return failed === 0 ? exitCodes.done : exitCodes.failed;
 }
 
-type Check = (name: string, action: () => Promise<string>) => Promise<void>;
+/** Tries something and shows how it went; resolves to whether it worked. */
+type Check = (name: string, action: () => Promise<string>) => Promise<boolean>;
 
 async function checkDatabase(config: Config, logger: Logger, check: Check): Promise<void> {
   const opening = openReachable(config, logger);
@@ -99,16 +102,19 @@ async function openReachable(config: Config, logger: Logger): Promise<DatabaseSe
 }
 
 async function checkTenant(config: Config, name: string, upstream: UdmClient, check: Check): Promise<void> {
-  await check(`tenant ${name}: token`, async () => {
+  const granted = await check(`tenant ${name}: token`, async () => {
     await upstream.checkToken();
     return 'granted';
   });
-  await check(`tenant ${name}: API key and access`, async () => {
+  // What comes next would fail for the same reason, only more slowly.
+  if (!granted) return;
+  const allowed = await check(`tenant ${name}: API key and access`, async () => {
     await checkUpstream(upstream);
     const version = await upstream.getVersion();
     return version === undefined ? 'works' : `works; UDM ${version}`;
   });
-  await check(`tenant ${name}: certificate`, () => checkCertificate(upstream));
+  if (!allowed) return;
+  await check(`tenant ${name}: certificate`, () => checkCertificate(upstream, name));
   const wanted = Object.values(config.definitions).filter((definition) => definition.tenant === name);
   for (const source of new Set(wanted.map((definition) => definition.source)))
     await check(`tenant ${name}: source ${source}`, async () => {

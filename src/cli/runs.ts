@@ -25,10 +25,11 @@ export interface RunsOptions extends GlobalOptions {
 export async function runsCommand(options: RunsOptions): Promise<number> {
   const limit = wholeNumberOf('--limit', options.limit, 1, 100_000);
   const states = options.state?.split(',').map(stateNamed);
+  const { definition } = options;
   return withDatabase(options, async ({ config, pipeline }) => {
-    const definition =
-      options.definition === undefined ? undefined : definitionNamed(config, options.definition).name;
     const found = await listRuns(pipeline.db, { definition, states, limit });
+    // Runs outlive their definition, so only a name that neither config nor database knows is a mistake.
+    if (found.length === 0 && definition !== undefined) definitionNamed(config, definition);
     if (options.json) printJson(found.map(runJson));
     else if (found.length === 0) print('No runs.');
     else printRuns(found);

@@ -32,14 +32,14 @@ export async function checkUpstream(upstream: UdmClient, signal?: AbortSignal): 
 }
 
 /** Without a certificate the upstream refuses every export. */
-export async function checkCertificate(upstream: UdmClient): Promise<string> {
+export async function checkCertificate(upstream: UdmClient, tenant: string): Promise<string> {
   const certificate = await upstream.getCipher();
   if (!certificate)
     throw new UdmSyncError(
       'ERR_CERTIFICATE',
       'No encryption certificate has been uploaded for this tenant.',
       {
-        hint: 'Upload one with: udm-sync cipher upload <certificate.pem> <tenant>. Without it every export fails.',
+        hint: `Upload one with: udm-sync cipher upload <certificate.pem> ${tenant}. Without it every export fails.`,
       },
     );
   return certificate.name ?? certificate.ccid ?? 'present';
