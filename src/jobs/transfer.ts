@@ -196,7 +196,7 @@ async function refuseSharedName(pipeline: Pipeline, run: Run, file: File): Promi
       'ERR_NAME_SHARED',
       `Run ${later.runId} has a later file of the name "${file.name}".`,
       {
-        hint: `Once that run is done, export this window anew with: udm-sync retry ${run.id}`,
+        hint: `Export this window anew with: udm-sync retry ${run.id}`,
       },
     );
 }
@@ -309,8 +309,10 @@ function judge(pipeline: Pipeline, run: Run, file: File, error: unknown, now: Da
   const holdups = surroundings ? file.holdups + 1 : 0;
   const delayMs = backoff(attempts + holdups, bounds, Math.random());
   const verdict = { attempts, holdups, reason, delayMs };
-  const missing =
-    error instanceof UdmSyncError && /^ERR_(FILE_MISSING|PRESIGNED_NOT_FOUND)$/.test(error.code);
+  const code = error instanceof UdmSyncError ? error.code : '';
+  // What a name stood for is gone for good once the name stands for something else.
+  if (code === 'ERR_NAME_SHARED') return { ...verdict, state: 'lost' };
+  const missing = code === 'ERR_FILE_MISSING' || code === 'ERR_PRESIGNED_NOT_FOUND';
   if (missing && (now > file.expiresAt || attempts >= limit)) return { ...verdict, state: 'lost' };
   if (attempts >= limit && !surroundings) return { ...verdict, state: 'dead' };
   return { ...verdict, state: 'waiting' };
