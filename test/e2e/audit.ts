@@ -67,8 +67,8 @@ interface Delivery {
   readonly object: StoredObject | undefined;
 }
 
-/** `udm-sync <definition> <from>-<to> <marker>` */
-const ourTitle = /^udm-sync (?<definition>\S+) (?<from>\S{16}Z)-(?<to>\S{16}Z) (?<marker>\S+)$/;
+/** What titles of our jobs hold for people: definition and window. */
+const ourTitle = /\budm-sync (?<definition>\S+) (?<from>\S{16}Z)-(?<to>\S{16}Z)/;
 
 function deliveries(facts: Facts): Delivery[] {
   return facts.upstreamFiles.flatMap((made) => {
@@ -115,6 +115,8 @@ function storedFiles(facts: Facts): string[] {
     else if (object.size !== made.size || object.sha256 !== made.sha256)
       found.push(`${object.key} holds other bytes than the upstream made`);
   }
+  for (const { title } of facts.jobs)
+    if (!ourTitle.test(title)) found.push(`the job ${JSON.stringify(title)} is nobody's`);
   const keys = facts.files.map((row) => row.key);
   if (new Set(keys).size < keys.length) found.push('two files have one key');
   return found;
@@ -290,8 +292,7 @@ function oneLiveJob({ jobs, now }: Facts): string[] {
   const live = new Map<string, string>();
   const inOrder = jobs.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt));
   for (const { title, createdAt, endedAt, deletedAt } of inOrder) {
-    const window = title.replace(/ \S+$/, '');
-    if (!ourTitle.test(title)) continue;
+    const window = ourTitle.exec(title)?.[0] ?? title;
     if (createdAt < (live.get(window) ?? '')) found.push(`${window} had two live jobs at ${createdAt}`);
     live.set(window, endedAt ?? deletedAt ?? now);
   }

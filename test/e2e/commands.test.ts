@@ -49,7 +49,7 @@ const upstreamJobs = z.object({
 /** The jobs a definition ever had upstream. */
 async function jobsOf(definition: string) {
   const { jobs } = upstreamJobs.parse(await world.upstream.ask('state'));
-  return jobs.filter(({ title }) => title.startsWith(`udm-sync ${definition} `));
+  return jobs.filter(({ title }) => title.includes(`udm-sync ${definition} `));
 }
 
 /** How many requests upstream has seen that make or delete something. */

@@ -75,6 +75,11 @@ export const plants: Plant[] = [
     says: /^files: .* holds other bytes/,
   },
   {
+    what: 'a job with another title',
+    plant: (f) => (first(f.jobs).title = 'theirs'),
+    says: /^files: the job "theirs" is nobody's/,
+  },
+  {
     what: 'two files with one key',
     plant: (f) => (first(f.files).key = first(f.files.slice(1)).key),
     says: /^files: two files have one key/,

@@ -10,7 +10,7 @@ const MiB = 1024 * KiB;
 
 function filesFor(job: JobView, { from }: JobWindow): FileSpec[] {
   const at = from ?? new Date(0);
-  const [, definition = ''] = job.title.split(' ');
+  const definition = /udm-sync (\S+)/.exec(job.title)?.[1] ?? '';
   // Of its own in every window: upstream, one name is one file.
   const stem = `${definition}-${at.toISOString().replaceAll(/[:.]/g, '')}`;
   if (definition === 'dotted')

@@ -142,7 +142,7 @@ describe('the auditor notices', () => {
     const file = first(facts.objects.filter(({ key, size }) => size > 1 && key.endsWith('.zip.smime'))).key;
     await world.s3.send(new DeleteObjectCommand({ Bucket, Key: manifest }));
     await world.s3.send(new PutObjectCommand({ Bucket, Key: file, Body: 'other bytes' }));
-    await world.s3.send(new PutObjectCommand({ Bucket, Key: 'elsewhere', Body: '' }));
+    await world.s3.send(new PutObjectCommand({ Bucket, Key: 'elsewhere', Body: 'x' }));
     await world.s3.send(new CreateMultipartUploadCommand({ Bucket, Key: 'exports/e2e/begun' }));
     const now = await world.facts(expected);
     expect(audit(now)).toEqual([
