@@ -25,7 +25,7 @@ export const rules = {
   deletedAfterCommit,
   /** The upstream holds none of our files any more, and it was we who deleted them. */
   cleaned,
-  /** No window had two live jobs at any time. */
+  /** No window had two live jobs at any time, and none was made that Postgres does not know. */
   oneLiveJob,
   /** The history leads from nothing to the present state of every run, export and file, without a jump. */
   history,
@@ -287,8 +287,10 @@ function cleaned(facts: Facts): string[] {
   });
 }
 
-function oneLiveJob({ jobs, now }: Facts): string[] {
-  const found: string[] = [];
+function oneLiveJob({ jobs, exports, now }: Facts): string[] {
+  const found = jobs
+    .filter((job) => !exports.some((row) => row.jobId === job.id))
+    .map(({ id, title }) => `Postgres does not know the job ${id}, "${title}"`);
   const live = new Map<string, string>();
   const inOrder = jobs.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt));
   for (const { title, createdAt, endedAt, deletedAt } of inOrder) {

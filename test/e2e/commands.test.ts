@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { audit } from './audit.ts';
 import type { Expectation } from './facts.ts';
 import { lastWindows, startWorld } from './world.ts';
+import type { Running } from './processes.ts';
 import type { World } from './world.ts';
 
 const hour = 3_600_000;
@@ -181,32 +182,67 @@ test('run exits 3 when a window has failed, and retry mends it', async () => {
   expect(await jobsOf('broken')).toHaveLength(3);
 });
 
-test('a worker told to stop in the middle of a transfer exits 0, and another finishes without an attempt used up', async () => {
-  const config = await define('handover', 1, { schedule });
-  const { begun, letGo } = hold('handover');
+/** Starts two workers on a definition, and waits until one of them holds a transfer whose first file is stuck. */
+async function stuckTransfer(definition: string, config: string) {
+  const { begun, letGo } = hold(definition);
   const workers = [world.start(config, 'worker'), world.start(config, 'worker')];
   await begun;
-  const { id, pid } = await world.row<{ id: string; pid: string }>(
-    `select f.id, split_part(h.who, '/', 2) as pid from udm_sync.files f
-     join udm_sync.history h on h.file_id = f.id and h.to_state = 'transferring'
-     where f.state = 'transferring' and f.name like 'handover%'`,
+  const { pid } = await world.row<{ pid: string }>(
+    `select split_part(h.who, '/', 2) as pid from udm_sync.history h join udm_sync.runs r on r.id = h.run_id
+     where r.definition = $1 and h.subject = 'file' and h.to_state = 'transferring'`,
+    [definition],
   );
-  const holder = workers.find((worker) => String(worker.pid) === pid);
+  const [holder] = workers.filter((worker) => String(worker.pid) === pid);
+  const [other] = workers.filter((worker) => worker !== holder);
+  if (!holder || !other) throw new Error(`the process ${pid} is none of ours`);
+  return { holder, other, letGo };
+}
+
+async function finishBy(worker: Running, definition: string) {
+  await world.row(`select 1 from udm_sync.runs where definition = $1 and state = 'done'`, [definition]);
+  worker.signal('SIGTERM');
+  expect((await worker.ended).code).toBe(0);
+  const attempts = await world.sql(
+    `select distinct f.attempts from udm_sync.files f join udm_sync.runs r on r.id = f.run_id where r.definition = $1`,
+    [definition],
+  );
+  expect(attempts, 'no attempt was used up').toEqual([{ attempts: 1 }]);
+}
+
+test('a worker told to stop exits 0 when its grace is over, and another takes its transfer up', async () => {
+  const config = await define('handover', 1, { schedule });
+  const { holder, other, letGo } = await stuckTransfer('handover', config);
   const toldAt = performance.now();
-  holder?.signal('SIGTERM');
-  expect((await holder?.ended)?.code).toBe(0);
-  console.log(
-    `The worker that was told to stop has ended after ${((performance.now() - toldAt) / 1000).toFixed(1)} s.`,
-  );
+  const after = () => `${((performance.now() - toldAt) / 1000).toFixed(1)} s`;
+  holder.signal('SIGTERM');
+  expect((await holder.ended).code).toBe(0);
+  console.log(`The worker that was told to stop has ended after ${after()}, with a grace of 2 s.`);
   // Only now: it did not wait for the transfer.
   letGo();
-  await world.row(`select 1 from udm_sync.runs where definition = 'handover' and state = 'done'`);
-  console.log(`The other one had finished after ${((performance.now() - toldAt) / 1000).toFixed(1)} s.`);
-  expect(await world.sql('select attempts from udm_sync.files where id = $1', [id])).toEqual([
-    { attempts: 1 },
-  ]);
-  for (const worker of workers) worker.signal('SIGTERM');
-  for (const worker of workers) expect((await worker.ended).code).toBe(0);
+  await finishBy(other, 'handover');
+  console.log(`The other one had finished after ${after()}.`);
+});
+
+test('a worker told to stop finishes the file it is at and gives back the others', async () => {
+  const config = await define('shared', 1, { schedule, source: 'iWD', type: 'interactions' });
+  const { holder, other, letGo } = await stuckTransfer('shared', config);
+  holder.signal('SIGTERM');
+  await expect.poll(() => holder.said(), { timeout: 10_000 }).toContain('stopping');
+  letGo();
+  expect((await holder.ended).code).toBe(0);
+  await finishBy(other, 'shared');
+  const [moved] = await world.sql<{ stored: number; returned: number; elsewhere: number }>(
+    `select count(*) filter (where ours and to_state = 'verified')::int as stored,
+       count(*) filter (where ours and to_state = 'waiting')::int as returned,
+       count(*) filter (where not ours and to_state = 'verified')::int as elsewhere
+     from (select h.to_state, split_part(h.who, '/', 2) = $1 as ours from udm_sync.history h
+       join udm_sync.runs r on r.id = h.run_id
+       where r.definition = 'shared' and h.subject = 'file' and h.from_state = 'transferring') as lines`,
+    [String(holder.pid)],
+  );
+  expect(moved?.stored).toBeGreaterThan(0);
+  expect(moved?.returned).toBeGreaterThan(0);
+  expect(moved?.elsewhere).toBe(moved?.returned);
 });
 
 test('after all this, everything made upstream is stored once, and nothing was deleted too early', async () => {

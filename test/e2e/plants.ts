@@ -220,6 +220,11 @@ export const plants: Plant[] = [
     says: /^oneLiveJob: .* had two live jobs/,
   },
   {
+    what: 'a job made twice',
+    plant: (f) => f.jobs.push({ ...first(f.jobs), id: 'other', createdAt: f.now }),
+    says: /^oneLiveJob: Postgres does not know the job other/,
+  },
+  {
     what: 'a line of history that is missing',
     plant: (f) => f.history.splice(Math.floor(f.history.length / 2), 1),
     says: /^history: line \d+ leads/,
