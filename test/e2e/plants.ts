@@ -226,7 +226,11 @@ export const plants: Plant[] = [
   },
   {
     what: 'a line of history that is missing',
-    plant: (f) => f.history.splice(Math.floor(f.history.length / 2), 1),
+    plant: (f) =>
+      f.history.splice(
+        f.history.findIndex(({ toState }) => toState === 'transferring'),
+        1,
+      ),
     says: /^history: line \d+ leads/,
   },
   {
