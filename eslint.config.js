@@ -13,8 +13,9 @@ const arrows = {
   config: [],
   store: [],
   queue: ['store'],
-  jobs: ['udm', 'sinks', 'config', 'store', 'queue'],
-  cli: ['udm', 'sinks', 'config', 'store', 'queue', 'jobs'],
+  transfer: ['udm', 'sinks'],
+  jobs: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue'],
+  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs'],
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 

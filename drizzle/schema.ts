@@ -13,6 +13,7 @@ import {
   integer,
   jsonb,
   pgSchema,
+  primaryKey,
   text,
   timestamp,
   uniqueIndex,
@@ -200,6 +201,36 @@ export const files = udmSync.table(
       sql`deleted_at is null or (verified_at is not null and verified_at <= deleted_at)`,
     ),
   ],
+);
+
+/** One row for each unfinished upload in parts: what a worker needs to go on where another died. */
+export const uploads = udmSync.table('uploads', {
+  id: bigserial('id', { mode: 'number' }).primaryKey(),
+  fileId: bigint('file_id', { mode: 'number' })
+    .notNull()
+    .unique()
+    .references(() => files.id, { onDelete: 'cascade' }),
+  sink: text('sink').notNull(),
+  upload: jsonb('upload').notNull(),
+  partSize: bytes('part_size').notNull(),
+  length: bytes('length').notNull(),
+  sourceEtag: text('source_etag').notNull(),
+  begunAt: instant('begun_at').notNull().defaultNow(),
+});
+
+/** One row for each part that the store has acknowledged. */
+export const parts = udmSync.table(
+  'parts',
+  {
+    uploadId: bigint('upload_id', { mode: 'number' })
+      .notNull()
+      .references(() => uploads.id, { onDelete: 'cascade' }),
+    number: integer('number').notNull(),
+    size: bytes('size').notNull(),
+    etag: text('etag').notNull(),
+    crc32: text('crc32').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.uploadId, t.number] })],
 );
 
 /** Every transition, appended and never changed: who, when, from, to, why. */

@@ -70,6 +70,15 @@ CREATE TABLE "udm_sync"."history" (
 	CONSTRAINT "history_subject" CHECK (subject in ('run', 'export', 'file'))
 );
 --> statement-breakpoint
+CREATE TABLE "udm_sync"."parts" (
+	"upload_id" bigint NOT NULL,
+	"number" integer NOT NULL,
+	"size" bigint NOT NULL,
+	"etag" text NOT NULL,
+	"crc32" text NOT NULL,
+	CONSTRAINT "parts_upload_id_number_pk" PRIMARY KEY("upload_id","number")
+);
+--> statement-breakpoint
 CREATE TABLE "udm_sync"."runs" (
 	"id" bigserial PRIMARY KEY NOT NULL,
 	"definition" text NOT NULL,
@@ -104,10 +113,24 @@ CREATE TABLE "udm_sync"."schedules" (
 	"next_tick_at" timestamp (3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "udm_sync"."uploads" (
+	"id" bigserial PRIMARY KEY NOT NULL,
+	"file_id" bigint NOT NULL,
+	"sink" text NOT NULL,
+	"upload" jsonb NOT NULL,
+	"part_size" bigint NOT NULL,
+	"length" bigint NOT NULL,
+	"source_etag" text NOT NULL,
+	"begun_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "uploads_file_id_unique" UNIQUE("file_id")
+);
+--> statement-breakpoint
 ALTER TABLE "udm_sync"."exports" ADD CONSTRAINT "exports_run_id_runs_id_fk" FOREIGN KEY ("run_id") REFERENCES "udm_sync"."runs"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "udm_sync"."files" ADD CONSTRAINT "files_run_id_runs_id_fk" FOREIGN KEY ("run_id") REFERENCES "udm_sync"."runs"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "udm_sync"."files" ADD CONSTRAINT "files_export_id_exports_id_fk" FOREIGN KEY ("export_id") REFERENCES "udm_sync"."exports"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "udm_sync"."history" ADD CONSTRAINT "history_run_id_runs_id_fk" FOREIGN KEY ("run_id") REFERENCES "udm_sync"."runs"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "udm_sync"."parts" ADD CONSTRAINT "parts_upload_id_uploads_id_fk" FOREIGN KEY ("upload_id") REFERENCES "udm_sync"."uploads"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "udm_sync"."uploads" ADD CONSTRAINT "uploads_file_id_files_id_fk" FOREIGN KEY ("file_id") REFERENCES "udm_sync"."files"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "exports_one_live_per_run" ON "udm_sync"."exports" USING btree ("run_id") WHERE state in ('intended', 'created');--> statement-breakpoint
 CREATE UNIQUE INDEX "exports_run_attempt" ON "udm_sync"."exports" USING btree ("run_id","attempt");--> statement-breakpoint
 CREATE INDEX "exports_live_by_tenant" ON "udm_sync"."exports" USING btree ("tenant") WHERE state in ('intended', 'created');--> statement-breakpoint

@@ -141,6 +141,8 @@ export interface WorkerConfig {
   readonly exports: number;
   /** Files this process transfers at once. */
   readonly transfers: number;
+  /** Bytes that all transfers of this process may hold in memory together. */
+  readonly memoryBytes: number;
   readonly shutdownGraceMs: number;
   readonly poll: { readonly minMs: number; readonly maxMs: number };
   /** How long after a create of unknown outcome the job is looked for before another is made. */

@@ -277,6 +277,10 @@ const definition = section({
 const worker = section({
   exports: is.number(1, 1000).prefault(8).describe('Exports one process follows at once.'),
   transfers: is.number(1, 256).prefault(4).describe('Files one process transfers at once.'),
+  memory: is
+    .size('16MiB', '256GiB')
+    .prefault('128MiB')
+    .describe('Bytes that all transfers of one process hold in memory together.'),
   shutdownGrace: is
     .duration('0s', '1h')
     .prefault('25s')
@@ -292,8 +296,9 @@ const worker = section({
     .duration('0s', '1h')
     .prefault('10s')
     .describe('How long the list of files must stand still.'),
-}).transform(({ shutdownGrace, createSettle, collectSettle, ...rest }) => ({
+}).transform(({ memory, shutdownGrace, createSettle, collectSettle, ...rest }) => ({
   ...rest,
+  memoryBytes: memory,
   shutdownGraceMs: shutdownGrace,
   createSettleMs: createSettle,
   collectSettleMs: collectSettle,

@@ -6,6 +6,7 @@ import type { Queue } from '../queue/queue.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Database } from '../store/database.ts';
 import type { Run, RunState } from '../store/runs.ts';
+import type { ByteBudget } from '../transfer/budget.ts';
 import type { UdmClient } from '../udm/types.ts';
 
 /** What the pipeline tells whoever shows it; nothing depends on anyone listening. */
@@ -56,6 +57,8 @@ export interface Pipeline {
   readonly queue: Queue;
   readonly logger: Logger;
   readonly events: PipelineEvents;
+  /** Bytes that all transfers of this process may hold in memory together. */
+  readonly budget: ByteBudget;
   /** This process, as history names it: host, pid and a random part. */
   readonly who: string;
   /** Aborted when the process wants to stop: finish what is short, give back the rest. */

@@ -8,6 +8,7 @@ import { Queue } from '../queue/queue.ts';
 import { createSink } from '../sinks/index.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { databaseError, openDatabase } from '../store/database.ts';
+import { ByteBudget } from '../transfer/budget.ts';
 import { createUdmClient } from '../udm/client.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Pipeline, SinkBinding } from './context.ts';
@@ -44,6 +45,7 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     logger,
     draining,
     events: new EventEmitter(),
+    budget: new ByteBudget(config.worker.memoryBytes),
     who: `${hostname()}/${process.pid}/${randomBytes(3).toString('hex')}`,
     upstream(name) {
       const known = clients.get(name);

@@ -3,6 +3,9 @@ import { UdmSyncError, describeError } from '../errors.ts';
 import type { Claim, TransferPayload } from '../queue/queue.ts';
 import { proveStored } from '../sinks/verify.ts';
 import type { Proof } from '../sinks/verify.ts';
+import { Source } from '../transfer/source.ts';
+import { transfer } from '../transfer/transfer.ts';
+import type { PresignedUrl, UdmClient } from '../udm/types.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
 import { latestExport } from '../store/exports.ts';
@@ -24,12 +27,15 @@ import { queueTransfers } from './collect.ts';
 import { sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { backoff } from './delays.ts';
+import { journalOf } from './journal.ts';
 import { isSurroundings, logFields } from './settle.ts';
 
 /** How often a batch that waits for its tenant's limit asks again. */
 const queueForLimitMs = 1_500;
 /** A broken connection is tried again at once, before it counts as an attempt of the file. */
 const quickRetries = 2;
+/** Ranges of one file that are read at a time. */
+const rangesPerFile = 4;
 
 interface Stored {
   readonly file: File;
@@ -129,7 +135,7 @@ async function attempt(
   }
 }
 
-/** GET /v10/files/{name} → 303 → GET → sink.put → proof. The whole way of one file's bytes. */
+/** The whole way of one file's bytes: GET /v10/files/{name} → 303 → GET → sink → proof. */
 async function transferFile(
   pipeline: Pipeline,
   signal: AbortSignal,
@@ -140,48 +146,49 @@ async function transferFile(
   const upstream = pipeline.upstream(run.tenant);
   const { sink, verify } = sinkOf(pipeline, run);
   await refuseSharedName(pipeline, run, file);
-  const url = await upstream.locateFile(file.name, signal);
-  if (!url)
-    throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file "${file.name}".`, {
-      hint: 'It may have been deleted there by somebody, or its 30 days are over.',
-    });
-  const download = await upstream.download(url, { signal });
-  try {
-    const length = download.length;
-    const put = await sink.put(file.key, download.body, {
-      ...(length === undefined ? {} : { length }),
-      metadata: provenance(run, row, file),
-      contentType: 'application/octet-stream',
-      signal,
-      onProgress: (bytes) =>
-        pipeline.events.emit('event', {
-          kind: 'bytes',
-          run,
-          fileId: file.id,
-          name: file.name,
-          bytes,
-          total: length ?? file.announcedSize ?? undefined,
-        }),
-    });
-    // A body that ended early may have a Content-Length that agrees: a proxy's own page, say.
-    if (file.announcedSize !== null && put.bytes < file.announcedSize)
-      throw new UdmSyncError(
-        'ERR_FILE_SHORT',
-        `"${file.name}" has ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
-        { hint: 'It is not taken for the file, and stays upstream.', retryable: true },
-      );
-    const proof = await proveStored(sink, file.key, { bytes: put.bytes, crc32: put.crc32 }, verify, signal);
-    return {
-      file,
-      bytes: put.bytes,
-      crc32: put.crc32,
-      etag: put.etag ?? proof.etag,
-      sourceEtag: download.etag,
-      proof,
-    };
-  } finally {
-    download.destroy();
-  }
+  const source = new Source(
+    () => locate(upstream, file.name, signal),
+    (url, options) => upstream.download(url, options),
+  );
+  const put = await transfer({
+    source,
+    sink,
+    key: file.key,
+    journal: journalOf(pipeline, file, run.sink),
+    budget: pipeline.budget,
+    parallel: rangesPerFile,
+    signal,
+    put: { metadata: provenance(run, row, file), contentType: 'application/octet-stream' },
+    announcedSize: file.announcedSize ?? undefined,
+    onProgress: (bytes, length) => {
+      const total = length ?? file.announcedSize ?? undefined;
+      pipeline.events.emit('event', { kind: 'bytes', run, fileId: file.id, name: file.name, bytes, total });
+    },
+  });
+  // A body that ended early may have a Content-Length that agrees: a proxy's own page, say.
+  if (file.announcedSize !== null && put.bytes < file.announcedSize)
+    throw new UdmSyncError(
+      'ERR_FILE_SHORT',
+      `"${file.name}" has ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
+      { hint: 'It is not taken for the file, and stays upstream.', retryable: true },
+    );
+  if (put.resumed > 0)
+    pipeline.logger.info(
+      logFields(run, { file: file.name, bytes: put.bytes, resumed: put.resumed }),
+      'went on where an earlier attempt had stopped',
+    );
+  const proof = await proveStored(sink, file.key, { bytes: put.bytes, crc32: put.crc32 }, verify, signal);
+  const { bytes, crc32, sourceEtag } = put;
+  return { file, bytes, crc32, etag: put.etag ?? proof.etag, sourceEtag, proof };
+}
+
+/** GET /v10/files/{name}: where the bytes are, for a few minutes. */
+async function locate(upstream: UdmClient, name: string, signal: AbortSignal): Promise<PresignedUrl> {
+  const url = await upstream.locateFile(name, signal);
+  if (url) return url;
+  throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file "${name}".`, {
+    hint: 'It may have been deleted there by somebody, or its 30 days are over.',
+  });
 }
 
 /**

@@ -3,6 +3,7 @@ import type { ScheduledTask } from 'node-cron';
 import type { DefinitionConfig } from '../config/config.ts';
 import { describeError } from '../errors.ts';
 import { stuckRuns } from '../store/runs.ts';
+import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
 import { planBySchedule } from './plan.ts';
 import type { Pipeline } from './context.ts';
 import { runStep } from './steps.ts';
@@ -62,6 +63,7 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
   const tick = async () => {
     try {
       await rescue(pipeline);
+      await abortAbandoned(pipeline);
       options.onTick?.();
     } catch (error) {
       logger.error({ reason: describeError(error) }, 'looking for runs without a next step failed');
@@ -91,4 +93,15 @@ export async function rescue(pipeline: Pipeline): Promise<number> {
     await pipeline.queue.sendStep(pipeline.db, id);
   }
   return stuck.length;
+}
+
+/** Aborts uploads that nobody will continue: their parts are invisible, and paid for. */
+export async function abortAbandoned(pipeline: Pipeline): Promise<void> {
+  for (const { id, sink: name, upload } of await abandonedUploads(pipeline.db)) {
+    const settings = pipeline.config.sinks[name];
+    if (!settings) continue;
+    await pipeline.sink(name).sink.uploads?.abort(upload);
+    await deleteUpload(pipeline.db, id);
+    pipeline.logger.info({ sink: name, key: upload.key }, 'aborted an upload that nobody continues');
+  }
 }

@@ -10,6 +10,7 @@ export type SinkErrorCode =
   | 'ERR_SINK_UNAVAILABLE'
   | 'ERR_SINK_REFUSED'
   | 'ERR_SINK_FULL'
+  | 'ERR_UPLOAD_GONE'
   | 'ERR_NOT_FOUND'
   | 'ERR_KEY'
   | 'ERR_BODY_LENGTH'

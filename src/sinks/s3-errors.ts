@@ -8,6 +8,7 @@ const permissions = {
   UploadPart: 's3:PutObject (with SSE-KMS also kms:GenerateDataKey and kms:Decrypt)',
   CompleteMultipartUpload: 's3:PutObject (with SSE-KMS also kms:Decrypt)',
   AbortMultipartUpload: 's3:AbortMultipartUpload',
+  ListParts: 's3:ListMultipartUploadParts',
   HeadObject: 's3:GetObject, and s3:ListBucket, without which a missing object also answers 403',
   GetObject: 's3:GetObject (with SSE-KMS also kms:Decrypt), and s3:ListBucket',
   DeleteObject: 's3:DeleteObject',
@@ -70,8 +71,10 @@ const words: Readonly<Record<string, SinkErrorCode>> = {
   CredentialsProviderError: 'ERR_SINK_CREDENTIALS',
   TokenProviderError: 'ERR_SINK_CREDENTIALS',
   QuotaExceeded: 'ERR_SINK_FULL',
-  // Someone swept the upload away, or its completion has happened already.
-  NoSuchUpload: 'ERR_SINK_UNAVAILABLE',
+  // Someone swept the upload away, or its completion has happened already; or it lacks a part we thought it had.
+  NoSuchUpload: 'ERR_UPLOAD_GONE',
+  InvalidPart: 'ERR_UPLOAD_GONE',
+  InvalidPartOrder: 'ERR_UPLOAD_GONE',
   RequestTimeout: 'ERR_SINK_UNAVAILABLE',
   // The bytes that arrived are not the bytes that were sent.
   BadDigest: 'ERR_SINK_UNAVAILABLE',
@@ -128,6 +131,12 @@ function verdict(code: SinkErrorCode, cause: S3Cause, operation: S3Operation): V
         code,
         retryable: true,
         hint: "It is tried again; if that goes on, check the sink's endpoint, the network and the store's state.",
+      };
+    case 'ERR_UPLOAD_GONE':
+      return {
+        code,
+        retryable: true,
+        hint: 'The store no longer has the upload or a part of it: it begins anew.',
       };
     case 'ERR_NOT_FOUND':
       return { code, hint: 'Nothing lies under that key: it was removed, or never written.' };

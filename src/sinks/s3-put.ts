@@ -1,43 +1,22 @@
-import { randomUUID } from 'node:crypto';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3';
-import type { CompletedPart, PutObjectCommandInput } from '@aws-sdk/client-s3';
-
-import type { Logger } from '../log.ts';
 import { guardBody } from './body.ts';
 import { encodeCrc32 } from './checksum.ts';
-import { SinkError } from './errors.ts';
-import { encodeMetadata } from './metadata.ts';
 import { partSize } from './part-size.ts';
 import { BufferPool, cutIntoParts } from './parts.ts';
 import type { Part } from './parts.ts';
 import { bareEtag } from './s3-bucket.ts';
 import type { S3Bucket } from './s3-bucket.ts';
-import { s3Cause } from './s3-errors.ts';
-import type { PutOptions, PutResult } from './sink.ts';
-
-/** User metadata that tells an upload of ours from any other, when the answer to its completion was lost. */
-export const uploadMarker = 'udm-sync-upload';
-
-/** How objects are written, besides where. */
-export interface PutSettings {
-  /** Bytes. */
-  readonly partSize: number;
-  readonly concurrency: number;
-  /** Encryption and storage class. */
-  readonly object: Pick<
-    PutObjectCommandInput,
-    'ServerSideEncryption' | 'SSEKMSKeyId' | 'BucketKeyEnabled' | 'StorageClass'
-  >;
-  readonly log?: Logger;
-}
+import {
+  abortUpload,
+  beginUpload,
+  completeUpload,
+  describeObject,
+  findCompleted,
+  sendPart,
+} from './s3-upload.ts';
+import type { PutSettings } from './s3-upload.ts';
+import type { PutOptions, PutResult, SentPart, Upload } from './sink.ts';
 
 /** One put: everything that its calls share. */
 interface Put {
@@ -50,22 +29,10 @@ interface Put {
   readonly stop: (reason: unknown) => void;
 }
 
-function describe(put: Put, marker?: string) {
-  const { metadata = {}, contentType } = put.options;
-  return {
-    ...put.bucket.common,
-    Key: put.key,
-    ...put.settings.object,
-    // The marker first: what does not fit is left out from the end.
-    Metadata: encodeMetadata(marker === undefined ? metadata : { [uploadMarker]: marker, ...metadata }),
-    ...(contentType === undefined ? {} : { ContentType: contentType }),
-  };
-}
-
 async function putSingle(put: Put, part: Part): Promise<PutResult> {
-  const { bucket, key, signal } = put;
+  const { bucket, settings, key, options, signal } = put;
   const command = new PutObjectCommand({
-    ...describe(put),
+    ...describeObject(bucket, settings, key, options),
     Body: part.bytes,
     ContentLength: part.bytes.length,
     ChecksumCRC32: encodeCrc32(part.crc32),
@@ -73,54 +40,29 @@ async function putSingle(put: Put, part: Part): Promise<PutResult> {
   const answer = await bucket.call('PutObject', key, signal, () =>
     bucket.client.send(command, { abortSignal: signal }),
   );
-  put.options.onProgress?.(part.bytes.length);
+  options.onProgress?.(part.bytes.length);
   return { ...part.upTo, parts: 1, ...bareEtag(answer.ETag) };
 }
 
-/** A multipart upload of ours that has begun. */
-class MultipartUpload {
+/** A multipart upload that a single body is streamed into. */
+class StreamedUpload {
   readonly #put: Put;
-  readonly #id: string;
-  readonly #marker: string;
-  /** Whether the server keeps part checksums, and one of the whole, as far as its first answer tells. */
-  readonly #keeps: { readonly parts: boolean; readonly whole: boolean };
+  readonly #upload: Upload;
   readonly #sending: Promise<void>[] = [];
   /** The parts that are being sent now; these promises never reject. */
   readonly #inFlight = new Set<Promise<void>>();
-  readonly #sent: CompletedPart[] = [];
+  readonly #sent: SentPart[] = [];
   #acknowledged = 0;
   #finished = false;
 
-  private constructor(put: Put, id: string, marker: string, keeps: { parts: boolean; whole: boolean }) {
+  private constructor(put: Put, upload: Upload) {
     this.#put = put;
-    this.#id = id;
-    this.#marker = marker;
-    this.#keeps = keeps;
+    this.#upload = upload;
   }
 
-  static async begin(put: Put): Promise<MultipartUpload> {
-    const { bucket, key, signal } = put;
-    const marker = randomUUID();
-    const command = new CreateMultipartUploadCommand({
-      ...describe(put, marker),
-      ChecksumAlgorithm: 'CRC32',
-      ChecksumType: 'FULL_OBJECT',
-    });
-    const answer = await bucket.call('CreateMultipartUpload', key, signal, () =>
-      bucket.client.send(command, { abortSignal: signal }),
-    );
-    if (answer.UploadId === undefined)
-      throw new SinkError(
-        'ERR_SINK_REFUSED',
-        `CreateMultipartUpload on ${bucket.uri(key)} answered no upload id.`,
-        {
-          hint: "Whatever answers at the sink's endpoint does not speak S3: check the endpoint.",
-        },
-      );
-    return new MultipartUpload(put, answer.UploadId, marker, {
-      parts: answer.ChecksumAlgorithm === 'CRC32',
-      whole: answer.ChecksumType === 'FULL_OBJECT',
-    });
+  static async begin(put: Put): Promise<StreamedUpload> {
+    const { bucket, settings, key, options, signal } = put;
+    return new StreamedUpload(put, await beginUpload(bucket, settings, key, options, signal));
   }
 
   /**
@@ -136,25 +78,15 @@ class MultipartUpload {
   }
 
   async #sendPart(part: Part): Promise<void> {
-    const { bucket, key, signal, options } = this.#put;
-    const checksum = encodeCrc32(part.crc32);
-    const command = new UploadPartCommand({
-      ...bucket.common,
-      Key: key,
-      UploadId: this.#id,
-      PartNumber: part.number,
-      Body: part.bytes,
-      ContentLength: part.bytes.length,
-      ChecksumCRC32: checksum,
-    });
-    const answer = await bucket.call('UploadPart', key, signal, () =>
-      bucket.client.send(command, { abortSignal: signal }),
+    const { bucket, signal, options } = this.#put;
+    this.#sent[part.number - 1] = await sendPart(
+      bucket,
+      this.#upload,
+      part.number,
+      part.bytes,
+      part.crc32,
+      signal,
     );
-    this.#sent[part.number - 1] = {
-      PartNumber: part.number,
-      ETag: answer.ETag,
-      ...(this.#keeps.parts ? { ChecksumCRC32: checksum } : {}),
-    };
     this.#acknowledged += part.bytes.length;
     options.onProgress?.(this.#acknowledged);
   }
@@ -163,45 +95,16 @@ class MultipartUpload {
   async complete(whole: Part['upTo']): Promise<PutResult> {
     await Promise.all(this.#sending);
     this.#put.signal.throwIfAborted();
-    const { bucket, key } = this.#put;
-    const command = new CompleteMultipartUploadCommand({
-      ...bucket.common,
-      Key: key,
-      UploadId: this.#id,
-      MultipartUpload: { Parts: this.#sent },
-      MpuObjectSize: whole.bytes,
-      ...(this.#keeps.whole ? { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: encodeCrc32(whole.crc32) } : {}),
-    });
+    const { bucket } = this.#put;
     try {
-      const answer = await bucket.call('CompleteMultipartUpload', key, undefined, () =>
-        bucket.client.send(command),
-      );
+      const result = await completeUpload(bucket, this.#upload, this.#sent, whole);
       this.#finished = true;
-      return this.#result(whole, answer.ETag);
+      return result;
     } catch (error) {
-      // The answer may be lost and the object complete, so look; a completion still under way loses against the
-      // abort, or makes the abort find nothing: then look again.
-      const etag =
-        (await this.#find(whole.bytes)) ?? ((await this.abort()) ? await this.#find(whole.bytes) : undefined);
+      // A completion still under way loses against the abort, or makes the abort find nothing: then look again.
+      const etag = (await this.abort()) ? await findCompleted(bucket, this.#upload, whole.bytes) : undefined;
       if (etag === undefined) throw error;
-      this.#finished = true;
-      return this.#result(whole, etag);
-    }
-  }
-
-  #result(whole: Part['upTo'], etag: string | undefined): PutResult {
-    return { ...whole, parts: this.#sent.length, ...bareEtag(etag) };
-  }
-
-  /** The ETag (or '') of the object under the key if it is this very upload. */
-  async #find(bytes: number): Promise<string | undefined> {
-    const { bucket, key } = this.#put;
-    try {
-      const head = await bucket.client.send(new HeadObjectCommand({ ...bucket.common, Key: key }));
-      const ours = head.ContentLength === bytes && head.Metadata?.[uploadMarker] === this.#marker;
-      return ours ? (head.ETag ?? '') : undefined;
-    } catch {
-      return undefined; // Then the failure of the completion itself is what is reported.
+      return { ...whole, parts: this.#sent.length, ...bareEtag(etag) };
     }
   }
 
@@ -214,20 +117,7 @@ class MultipartUpload {
     if (this.#finished) return false;
     this.#finished = true;
     await Promise.allSettled(this.#sending);
-    const { bucket, key, settings } = this.#put;
-    try {
-      const upload = { ...bucket.common, Key: key, UploadId: this.#id };
-      await bucket.client.send(new AbortMultipartUploadCommand(upload));
-      return false;
-    } catch (error) {
-      const cause = s3Cause(error);
-      if (cause.name === 'NoSuchUpload') return true;
-      settings.log?.warn(
-        { cause, uri: bucket.uri(key) },
-        'an unfinished upload could not be aborted; sweep will',
-      );
-      return false;
-    }
+    return abortUpload(this.#put.bucket, this.#upload, this.#put.settings.log);
   }
 }
 
@@ -250,12 +140,12 @@ export async function putObject(
     return length === undefined ? size : Math.min(size, Math.max(length, 1));
   };
 
-  let upload: MultipartUpload | undefined;
+  let upload: StreamedUpload | undefined;
   let whole: Part['upTo'] = { bytes: 0, crc32: 0 };
   try {
     for await (const part of cutIntoParts(guardBody(body, length, signal), sizeOf, new BufferPool())) {
       if (part.last && part.number === 1) return await putSingle(put, part);
-      upload ??= await MultipartUpload.begin(put);
+      upload ??= await StreamedUpload.begin(put);
       await upload.send(part);
       whole = part.upTo;
     }

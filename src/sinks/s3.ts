@@ -9,13 +9,14 @@ import { fullObjectCrc32 } from './checksum.ts';
 import { SinkError } from './errors.ts';
 import { checkKey, keyError } from './key.ts';
 import { decodeMetadata } from './metadata.ts';
-import { maxPartSize, minPartSize, MiB } from './part-size.ts';
+import { maxPartSize, minPartSize, MiB, partSize } from './part-size.ts';
 import { bareEtag, S3Bucket } from './s3-bucket.ts';
 import type { S3SinkOptions } from './s3-bucket.ts';
 import { s3Error } from './s3-errors.ts';
-import { putObject, uploadMarker } from './s3-put.ts';
-import type { PutSettings } from './s3-put.ts';
+import { putObject } from './s3-put.ts';
 import { sweepUploads } from './s3-sweep.ts';
+import { abortUpload, beginUpload, completeUpload, listParts, sendPart, uploadMarker } from './s3-upload.ts';
+import type { PutSettings } from './s3-upload.ts';
 import type { ObjectInfo, Sink } from './sink.ts';
 
 export type { S3SinkOptions } from './s3-bucket.ts';
@@ -134,6 +135,19 @@ export function createS3Sink(name: string, options: S3SinkOptions, deps: S3SinkD
 
     async sweep(under, before) {
       return sweepUploads(bucket, withPrefix(under), before);
+    },
+
+    uploads: {
+      partSize: (length) => partSize(1, settings.partSize, length),
+      async begin(key, putOptions = {}) {
+        return beginUpload(bucket, settings, objectKey(key), putOptions, putOptions.signal);
+      },
+      send: (upload, number, bytes, crc32, signal) => sendPart(bucket, upload, number, bytes, crc32, signal),
+      list: (upload, signal) => listParts(bucket, upload, signal),
+      complete: (upload, parts, whole) => completeUpload(bucket, upload, parts, whole),
+      async abort(upload) {
+        await abortUpload(bucket, upload, settings.log);
+      },
     },
 
     close() {

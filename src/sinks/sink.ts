@@ -46,6 +46,62 @@ export interface SweepResult {
   readonly bytes: number;
 }
 
+/** An upload in parts that outlives the process that began it. Plain data: it is kept in Postgres as JSON. */
+export interface Upload {
+  readonly key: string;
+  /** The store's own id of it. */
+  readonly id: string;
+  /** Tells this upload's object from any other under the key, when the answer to its completion was lost. */
+  readonly marker: string;
+  /** Whether the store keeps checksums of parts, and one of the whole object. */
+  readonly keeps: { readonly parts: boolean; readonly whole: boolean };
+}
+
+/** A part that the store has acknowledged. */
+export interface SentPart {
+  /** From 1. */
+  readonly number: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly etag: string;
+  /** CRC-32 of its bytes, unsigned. */
+  readonly crc32: number;
+}
+
+/** Uploads in parts that can be continued by another process, in any order, several parts at a time. */
+export interface ResumableUploads {
+  /** Bytes of every part but the last, for an object of so many bytes. An object of no more than this is one `put`. */
+  partSize(length: number): number;
+  /** Begins an upload; nothing is visible under the key until `complete`. S3: CreateMultipartUpload. */
+  begin(key: string, options?: PutOptions): Promise<Upload>;
+  /** Sends one part. The bytes may be reused once it settles. S3: UploadPart. */
+  send(
+    upload: Upload,
+    number: number,
+    bytes: Uint8Array,
+    crc32: number,
+    signal?: AbortSignal,
+  ): Promise<SentPart>;
+  /**
+   * The parts the store has, by number, with their sizes; `unknown` when it no longer knows the upload, `unlisted`
+   * when it cannot say. S3: ListParts.
+   */
+  list(upload: Upload, signal?: AbortSignal): Promise<ReadonlyMap<number, number> | 'unknown' | 'unlisted'>;
+  /**
+   * Makes the object visible, from exactly these parts. A lost answer is resolved by looking at the object.
+   * S3: CompleteMultipartUpload with the whole object's CRC-32 where the store keeps one.
+   *
+   * @throws SinkError `ERR_UPLOAD_GONE` when the store no longer knows the upload or a part of it: begin anew
+   */
+  complete(
+    upload: Upload,
+    parts: readonly SentPart[],
+    whole: { bytes: number; crc32: number },
+  ): Promise<PutResult>;
+  /** Removes the parts. Unknown uploads are a success; what cannot be removed now is left to `sweep`. */
+  abort(upload: Upload): Promise<void>;
+}
+
 /**
  * A place that files are copied to. One narrow contract; every sink passes test/sinks/conformance.ts.
  *
@@ -81,6 +137,9 @@ export interface Sink {
    * before `before` (UTC).
    */
   sweep(prefix: string, before: Date): Promise<SweepResult>;
+
+  /** Absent on sinks whose writes are too quick to be worth continuing. */
+  readonly uploads?: ResumableUploads;
 
   /** Closes sockets. The sink is not used afterwards. */
   close(): void;

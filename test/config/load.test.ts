@@ -56,6 +56,7 @@ describe('a correct file', () => {
       worker: {
         exports: 8,
         transfers: 4,
+        memoryBytes: 134_217_728,
         shutdownGraceMs: 25_000,
         poll: { minMs: 5000, maxMs: 120_000 },
         createSettleMs: 30_000,

@@ -29,6 +29,8 @@ export interface HarnessOptions {
   readonly definition?: Record<string, unknown>;
   readonly tenantLimits?: Record<string, number>;
   readonly worker?: Record<string, unknown>;
+  /** The sink, instead of a folder. */
+  readonly sink?: Record<string, unknown>;
 }
 
 /** A simulated tenant, a database of its own and a folder as sink, with as many workers as a test starts. */
@@ -68,7 +70,7 @@ export class Harness {
           requestTimeout: '1s',
         },
       },
-      sinks: { disk: { type: 'filesystem', directory: folder } },
+      sinks: { disk: options.sink ?? { type: 'filesystem', directory: folder } },
       definitions: {
         contacts: {
           tenant: 'demo',

@@ -87,7 +87,7 @@ export async function startCeph(): Promise<{ endpoint: string; stop(): Promise<v
 
 function bucketMaker(endpoint: string): () => Promise<string> {
   return async () => {
-    const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true });
+    const client = new S3Client({ endpoint, region, credentials: { ...credentials }, forcePathStyle: true });
     try {
       const name = `udm-sync-${randomUUID()}`;
       await client.send(new CreateBucketCommand({ Bucket: name }));

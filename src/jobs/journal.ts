@@ -1,0 +1,47 @@
+import { appendHistory } from '../store/history.ts';
+import { transact } from '../store/database.ts';
+import type { File } from '../store/files.ts';
+import { deleteUpload, findUpload, insertPart, insertUpload, partsOf } from '../store/uploads.ts';
+import type { Journal } from '../transfer/journal.ts';
+import type { Pipeline } from './context.ts';
+
+/** A file's upload in Postgres, so that the next worker goes on where this one stopped. */
+export function journalOf(pipeline: Pipeline, file: File, sink: string): Journal {
+  const { db, who } = pipeline;
+  let uploadId: number | undefined;
+  return {
+    async load() {
+      const found = await findUpload(db, file.id);
+      if (!found) return undefined;
+      uploadId = found.id;
+      return { ...found, parts: await partsOf(db, found.id) };
+    },
+    async begun(record) {
+      uploadId = await insertUpload(db, { ...record, fileId: file.id, sink });
+    },
+    async sent(part) {
+      if (uploadId === undefined) throw new Error('a part was sent before its upload began');
+      await insertPart(db, uploadId, part);
+    },
+    async forget(reason) {
+      const forgotten = uploadId;
+      if (forgotten === undefined) return;
+      uploadId = undefined;
+      await transact(db, async (tx) => {
+        await deleteUpload(tx, forgotten);
+        if (reason === 'complete') return;
+        const { runId, id: fileId } = file;
+        const line = {
+          runId,
+          fileId,
+          subject: 'file',
+          from: file.state,
+          to: file.state,
+          who,
+          reason,
+        } as const;
+        await appendHistory(tx, [line]);
+      });
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { asc, eq, sql } from 'drizzle-orm';
+import { z } from 'zod';
+import { files, parts, runs, uploads } from '../../drizzle/schema.ts';
+import type { Executor } from './database.ts';
+
+// Parsed, not trusted: it was written by another process, perhaps of another version.
+const uploadColumn = z.object({
+  key: z.string(),
+  id: z.string(),
+  marker: z.string(),
+  keeps: z.object({ parts: z.boolean(), whole: z.boolean() }),
+});
+
+/** An upload in parts as Postgres keeps it. */
+export interface StoredUpload {
+  readonly id: number;
+  readonly sink: string;
+  readonly upload: z.infer<typeof uploadColumn>;
+  /** Bytes. */
+  readonly partSize: number;
+  /** Bytes. */
+  readonly length: number;
+  readonly sourceEtag: string;
+}
+
+export interface StoredPart {
+  readonly number: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly etag: string;
+  /** Unsigned. */
+  readonly crc32: number;
+}
+
+function parsed(row: typeof uploads.$inferSelect): StoredUpload {
+  const { id, sink, partSize, length, sourceEtag } = row;
+  return { id, sink, upload: uploadColumn.parse(row.upload), partSize, length, sourceEtag };
+}
+
+export async function findUpload(db: Executor, fileId: number): Promise<StoredUpload | undefined> {
+  const [row] = await db.select().from(uploads).where(eq(uploads.fileId, fileId));
+  return row && parsed(row);
+}
+
+/** The parts of an upload, by number. */
+export async function partsOf(db: Executor, uploadId: number): Promise<StoredPart[]> {
+  const rows = await db.select().from(parts).where(eq(parts.uploadId, uploadId)).orderBy(asc(parts.number));
+  return rows.map(({ number, size, etag, crc32 }) => ({
+    number,
+    size,
+    etag,
+    crc32: Number.parseInt(crc32, 16),
+  }));
+}
+
+/** Notes an upload that has begun; returns its id. Fails if the file has one: two at once would never be told apart. */
+export async function insertUpload(
+  db: Executor,
+  row: {
+    fileId: number;
+    sink: string;
+    upload: unknown;
+    partSize: number;
+    length: number;
+    sourceEtag: string;
+  },
+): Promise<number> {
+  const [inserted] = await db.insert(uploads).values(row).returning({ id: uploads.id });
+  if (!inserted) throw new Error('an insert returns its row');
+  return inserted.id;
+}
+
+/** Notes a part. Fails when the upload is no longer the file's: a stale worker must not go on. */
+export async function insertPart(db: Executor, uploadId: number, part: StoredPart): Promise<void> {
+  const row = { ...part, uploadId, crc32: part.crc32.toString(16).padStart(8, '0') };
+  await db
+    .insert(parts)
+    .values(row)
+    .onConflictDoUpdate({ target: [parts.uploadId, parts.number], set: row });
+}
+
+export async function deleteUpload(db: Executor, uploadId: number): Promise<void> {
+  await db.delete(uploads).where(eq(uploads.id, uploadId));
+}
+
+/** Uploads that nobody will continue: their file is settled, or its run has ended. */
+export async function abandonedUploads(db: Executor): Promise<StoredUpload[]> {
+  const rows = await db
+    .select({ upload: uploads })
+    .from(uploads)
+    .innerJoin(files, eq(files.id, uploads.fileId))
+    .innerJoin(runs, eq(runs.id, files.runId))
+    .where(sql`${files.state} in ('verified', 'deleted', 'dead', 'lost') or ${runs.state} = 'cancelled'`)
+    .limit(100);
+  return rows.map((row) => parsed(row.upload));
+}

@@ -1,0 +1,298 @@
+import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createSink } from '../../src/sinks/index.ts';
+import type { SentPart, Sink } from '../../src/sinks/sink.ts';
+import { createLogger } from '../../src/log.ts';
+import { ByteBudget } from '../../src/transfer/budget.ts';
+import type { Journal, UploadRecord } from '../../src/transfer/journal.ts';
+import { Source } from '../../src/transfer/source.ts';
+import { transfer } from '../../src/transfer/transfer.ts';
+import { createUdmClient } from '../../src/udm/client.ts';
+import type { UdmClient } from '../../src/udm/types.ts';
+import { startSimulator } from '../../simulator/server.ts';
+import type { Simulator } from '../../simulator/server.ts';
+import { cephInstalled, startS3Server } from '../support/s3.ts';
+import type { S3Server } from '../support/s3.ts';
+
+const MiB = 1024 * 1024;
+
+/** A journal that outlives transfers as Postgres does. */
+class MemoryJournal implements Journal {
+  record: UploadRecord | undefined;
+  parts = new Map<number, SentPart>();
+  readonly forgotten: string[] = [];
+  onSent: (part: SentPart) => void = () => undefined;
+
+  load() {
+    return Promise.resolve(this.record && { ...this.record, parts: [...this.parts.values()] });
+  }
+  begun(record: UploadRecord) {
+    this.record = record;
+    return Promise.resolve();
+  }
+  sent(part: SentPart) {
+    this.parts.set(part.number, part);
+    this.onSent(part);
+    return Promise.resolve();
+  }
+  forget(reason: string) {
+    this.record = undefined;
+    this.parts.clear();
+    this.forgotten.push(reason);
+    return Promise.resolve();
+  }
+}
+
+describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as const))(
+  'a transfer into %s',
+  (kind) => {
+    let server: S3Server;
+    let sink: Sink;
+    let simulator: Simulator;
+    let upstream: UdmClient;
+    let journal: MemoryJournal;
+    let located = 0;
+
+    beforeAll(async () => {
+      server = await startS3Server(kind);
+      const { endpoint, region, credentials } = server;
+      const bucket = await server.createBucket();
+      sink = createSink('s3', {
+        type: 's3',
+        bucket,
+        endpoint,
+        region,
+        credentials,
+        forcePathStyle: true,
+        partSize: 5 * MiB,
+      });
+    });
+    afterAll(async () => {
+      sink.close();
+      await server.stop();
+    });
+    beforeEach(async () => {
+      simulator = await startSimulator();
+      located = 0;
+      journal = new MemoryJournal();
+      upstream = createUdmClient({
+        tenant: 'demo',
+        baseUrl: simulator.baseUrl,
+        apiKey: 'demo-api-key',
+        auth: { grant: 'client_credentials', clientId: 'demo-client', clientSecret: 'demo-client-secret' },
+        download: {},
+        logger: createLogger('silent'),
+      });
+    });
+    afterEach(async () => {
+      upstream.close();
+      await simulator.close();
+    });
+
+    function bring(
+      name: string,
+      change: { signal?: AbortSignal; announcedSize?: number; budget?: ByteBudget } = {},
+    ) {
+      const source = new Source(
+        async () => {
+          located += 1;
+          const url = await upstream.locateFile(name);
+          if (!url) throw new Error(`there is no ${name}`);
+          return url;
+        },
+        (url, options) => upstream.download(url, options),
+      );
+      const {
+        signal = new AbortController().signal,
+        announcedSize,
+        budget = new ByteBudget(64 * MiB),
+      } = change;
+      return transfer({
+        source,
+        sink,
+        key: name,
+        journal,
+        budget,
+        parallel: 3,
+        signal,
+        put: {},
+        announcedSize,
+      });
+    }
+
+    async function expectStored(name: string, result: { bytes: number; crc32: number }) {
+      const digest = await simulator.fileDigest(name);
+      const hash = createHash('sha256');
+      let checksum = 0;
+      for await (const chunk of await sink.read(name)) {
+        hash.update(chunk);
+        checksum = crc32(chunk, checksum);
+      }
+      expect(hash.digest('hex')).toBe(digest?.sha256);
+      expect(result).toMatchObject({ bytes: digest?.size, crc32: checksum });
+      expect(journal.record).toBeUndefined();
+    }
+
+    const rangesRead = () => simulator.requests.filter((request) => request.path.startsWith('/s3/')).length;
+    const bytesRead = () =>
+      simulator.requests
+        .filter((request) => request.path.startsWith('/s3/'))
+        .reduce((sum, request) => sum + request.bytesSent, 0);
+
+    test.each([
+      ['empty', 0],
+      ['of one byte', 1],
+      ['of exactly one part', 5 * MiB],
+      ['of one part and a byte', 5 * MiB + 1],
+      ['of several parts', 23 * MiB + 17],
+    ])('of a file %s', async (label, size) => {
+      for (const announcedSize of [undefined, size, 3]) {
+        const name = `${label} ${announcedSize ?? 'unannounced'}.zip`;
+        simulator.addFile({ name, size });
+        await expectStored(name, await bring(name, announcedSize === undefined ? {} : { announcedSize }));
+      }
+    });
+
+    test('that was interrupted reads only what is missing', async () => {
+      simulator.addFile({ name: 'big.zip', size: 40 * MiB });
+      const stop = new AbortController();
+      journal.onSent = () => {
+        if (journal.parts.size === 4) stop.abort(new Error('killed'));
+      };
+      await expect(bring('big.zip', { signal: stop.signal, announcedSize: 40 * MiB })).rejects.toThrow(
+        'killed',
+      );
+      const kept = journal.parts.size;
+      expect(kept).toBeGreaterThanOrEqual(4);
+      const before = rangesRead();
+      const result = await bring('big.zip', { announcedSize: 40 * MiB });
+      expect(result.resumed).toBe(kept * 5 * MiB);
+      expect(rangesRead() - before).toBe(8 - kept);
+      await expectStored('big.zip', result);
+    });
+
+    test('whose parts the store has lost sends them again', async () => {
+      simulator.addFile({ name: 'swept.zip', size: 30 * MiB });
+      const stop = new AbortController();
+      journal.onSent = () => {
+        if (journal.parts.size === 2) stop.abort(new Error('killed'));
+      };
+      await expect(bring('swept.zip', { signal: stop.signal })).rejects.toThrow('killed');
+      const { record } = journal;
+      if (!record) throw new Error('the upload has begun');
+      await sink.uploads?.abort(record.upload);
+      journal.onSent = () => undefined;
+      // Where the store cannot say what it has, the loss shows only when parts are sent or put together.
+      const result = await bring('swept.zip').catch(() => bring('swept.zip'));
+      expect(journal.forgotten.join()).toMatch(/no longer had the upload/);
+      await expectStored('swept.zip', result);
+    });
+
+    test('whose completion was answered by nobody is settled by looking', async () => {
+      simulator.addFile({ name: 'answered.zip', size: 11 * MiB });
+      const result = await bring('answered.zip', { announcedSize: 11 * MiB });
+      const { uploads } = sink;
+      if (!uploads) throw new Error('S3 has uploads');
+      // As a worker finds it that takes over after the completion and before it was noted.
+      const begun = await uploads.begin('twice.zip');
+      const bytes = Buffer.alloc(5 * MiB, 7);
+      const part = await uploads.send(begun, 1, bytes, crc32(bytes));
+      const whole = { bytes: bytes.length, crc32: part.crc32 };
+      await uploads.complete(begun, [part], whole);
+      await expect(uploads.complete(begun, [part], whole)).resolves.toMatchObject(whole);
+      await expectStored('answered.zip', result);
+    });
+
+    test.each(['reset-mid-body', 'truncate', 'expired-url'] as const)(
+      'goes on at the byte after %s',
+      async (fault) => {
+        simulator.addFile({ name: `${fault}.zip`, size: 23 * MiB });
+        simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: fault, nth: 2, times: 3 });
+        const result = await bring(`${fault}.zip`, { announcedSize: 23 * MiB });
+        await expectStored(`${fault}.zip`, result);
+        // One URL for all ranges, and one more when that was too old.
+        expect(located).toBeLessThanOrEqual(fault === 'expired-url' ? 4 : 1);
+        expect(bytesRead()).toBeLessThan(23 * MiB + 3 * 5 * MiB);
+      },
+    );
+
+    test('of a file that changes under it begins anew, and says so', async () => {
+      simulator.addFile({ name: 'changing.zip', size: 23 * MiB });
+      simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: 'changed', nth: 3, times: 1 });
+      await expect(bring('changing.zip')).rejects.toMatchObject({ code: 'ERR_PRESIGNED_CHANGED' });
+      expect(journal.forgotten).toEqual(['the file changed upstream; its upload begins anew']);
+      await expectStored('changing.zip', await bring('changing.zip'));
+    });
+
+    test.each(['ignore-range', 'no-length', 'no-etag'] as const)(
+      'from a source with %s goes as one stream',
+      async (fault) => {
+        simulator.addFile({ name: `${fault}.zip`, size: 12 * MiB });
+        simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: fault });
+        await expectStored(`${fault}.zip`, await bring(`${fault}.zip`, { announcedSize: 12 * MiB }));
+      },
+    );
+
+    test('from a source that stops serving ranges half way goes as one stream', async () => {
+      simulator.addFile({ name: 'fickle.zip', size: 23 * MiB });
+      simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: 'ignore-range', nth: 3, times: 100 });
+      await expectStored('fickle.zip', await bring('fickle.zip'));
+      expect(journal.forgotten.join()).toMatch(/no ranges/);
+    });
+
+    test('of many files at once stays within the budget', async () => {
+      const budget = new ByteBudget(12 * MiB);
+      const names = Array.from({ length: 5 }, (_, index) => `many-${index}.zip`);
+      for (const name of names) simulator.addFile({ name, size: 11 * MiB });
+      let most = 0;
+      const watched = names.map(async (name) => {
+        const own = new MemoryJournal();
+        own.onSent = () => {
+          most = Math.max(most, budget.used);
+        };
+        const source = new Source(
+          async () => {
+            const url = await upstream.locateFile(name);
+            if (!url) throw new Error('gone');
+            return url;
+          },
+          (url, options) => upstream.download(url, options),
+        );
+        const { signal } = new AbortController();
+        return transfer({ source, sink, key: name, journal: own, budget, parallel: 4, signal, put: {} });
+      });
+      for (const [index, result] of (await Promise.all(watched)).entries())
+        await expectStored(names[index] ?? '', result);
+      expect(most).toBeLessThanOrEqual(12 * MiB);
+      expect(budget.used).toBe(0);
+    });
+  },
+);
+
+describe('the budget', () => {
+  test('serves in order, gives a too large request everything, and forgets who gave up', async () => {
+    const budget = new ByteBudget(10);
+    const first = await budget.acquire(6);
+    const order: string[] = [];
+    const big = budget.acquire(100).then((release) => {
+      order.push('big');
+      return release;
+    });
+    const stop = new AbortController();
+    const left = budget.acquire(1, stop.signal);
+    const small = budget.acquire(2).then((release) => {
+      order.push('small');
+      return release;
+    });
+    stop.abort(new Error('left'));
+    await expect(left).rejects.toThrow('left');
+    expect(order).toEqual([]);
+    first();
+    first();
+    (await big)();
+    (await small)();
+    expect(order).toEqual(['big', 'small']);
+    expect(budget.used).toBe(0);
+  });
+});
