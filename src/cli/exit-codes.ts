@@ -1,4 +1,4 @@
-/** What the process tells its caller; docs/exit-codes.md. Kubernetes' podFailurePolicy in deploy/ relies on them. */
+/** What the process tells its caller; docs/cli.md. Kubernetes' podFailurePolicy in deploy/ relies on them. */
 export const exitCodes = {
   done: 0,
   failed: 1,

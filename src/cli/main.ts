@@ -37,10 +37,10 @@ function report(error: unknown): number {
   }
   // Nobody has checked what these say.
   const redactor = createRedactor();
-  const said = redactor.text(explain(error)).trim();
+  const [said = ''] = redactor.text(explain(error)).trim().split('\n');
   const stack = error instanceof Error ? `${redactor.text(error.stack ?? '')}\n` : '';
   process.stderr.write(
-    `udm-sync: ${said.split('\n')[0] ?? ''} This was not foreseen; please report it with what follows.\n${stack}`,
+    `udm-sync: ${said.replace(/[.:]?$/, '.')} This was not foreseen; please report it with what follows.\n${stack}`,
   );
   return exitCodes.failed;
 }

@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
 import type { PipelineEvent, PipelineEvents } from '../jobs/context.ts';
 import type { Run } from '../store/runs.ts';
-import { humanBytes, print, utc } from './output.ts';
+import { counted, humanBytes, print, utc } from './output.ts';
 
 /** Shows what the pipeline does to a person; `stop` before printing anything else. */
 export interface ProgressView {
@@ -59,7 +59,7 @@ function describe(event: PipelineEvent): string | undefined {
   switch (event.kind) {
     case 'tick':
       return event.planned > 0
-        ? `${event.definition}: schedule fired, ${event.planned} windows to export`
+        ? `${event.definition}: schedule fired, ${counted(event.planned, 'window')} to export`
         : undefined;
     case 'planned':
       return undefined;
@@ -76,7 +76,7 @@ function describe(event: PipelineEvent): string | undefined {
         ? `${label(event.run)}: ${event.name} stored and verified, ${humanBytes(event.bytes)}`
         : `${label(event.run)}: ${event.name} ${event.state}`;
     case 'deleted':
-      return `${label(event.run)}: deleted ${event.files} verified files upstream`;
+      return `${label(event.run)}: deleted ${counted(event.files, 'verified file')} upstream`;
   }
 }
 

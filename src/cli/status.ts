@@ -122,6 +122,7 @@ function printStatus({ now, definitions, files, failed, struggling }: Status): v
         'UNDER WAY',
         'NOT PLANNED',
         'FAILED',
+        'CANCELLED',
         'DONE UNTIL (UTC)',
         'LAST SUCCESS (UTC)',
         'NEXT TICK (UTC)',
@@ -132,6 +133,7 @@ function printStatus({ now, definitions, files, failed, struggling }: Status): v
         String(d.unfinished),
         String(d.missing),
         String(d.failed),
+        String(d.cancelled),
         utc(d.doneUntil),
         utc(d.lastDoneAt),
         utc(d.nextTickAt),
@@ -158,11 +160,10 @@ function printStatus({ now, definitions, files, failed, struggling }: Status): v
 
 function verdictOf(definitions: readonly Standing[], files: FilesAtRisk): { word: string; sentence: string } {
   const sum = (pick: (row: Standing) => number) => definitions.reduce((total, row) => total + pick(row), 0);
-  const [failed, unfinished, missing] = [
-    sum((d) => d.failed),
-    sum((d) => d.unfinished),
-    sum((d) => d.missing),
-  ];
+  const failed = sum((d) => d.failed);
+  const unfinished = sum((d) => d.unfinished);
+  const missing = sum((d) => d.missing);
+  const cancelled = sum((d) => d.cancelled);
   if (files.lost > 0)
     return {
       word: 'lost',
@@ -177,6 +178,11 @@ function verdictOf(definitions: readonly Standing[], files: FilesAtRisk): { word
     return {
       word: 'under-way',
       sentence: `Safe so far: ${counted(unfinished, 'window')} under way, ${missing} not planned yet.`,
+    };
+  if (cancelled > 0)
+    return {
+      word: 'safe',
+      sentence: `Safe, but for ${counted(cancelled, 'window')} that somebody cancelled: all others that are due are verified in the sink.`,
     };
   return definitions.some((d) => d.done > 0)
     ? { word: 'safe', sentence: 'Safe: every window that is due is verified in the sink.' }

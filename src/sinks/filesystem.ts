@@ -84,7 +84,7 @@ class Tree {
     const made = await mkdir(this.#directory, { recursive: true }).catch((error: unknown) => {
       const errno = errnoOf(error);
       if (errno !== 'EEXIST' && errno !== 'ENOTDIR') throw error;
-      throw new SinkError('ERR_SINK_REFUSED', `${this.#directory} is no directory.`, {
+      throw new SinkError('ERR_SINK_ACCESS', `${this.#directory} is no directory.`, {
         cause: error,
         hint: "A file lies there, or where a folder above it should be: correct the sink's directory.",
       });

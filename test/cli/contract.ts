@@ -1,0 +1,125 @@
+import { z } from 'zod';
+
+/** What `--json` prints: docs/cli.md promises it, so nothing may be missing, and nothing new goes unnoticed. */
+
+const instant = z.iso.datetime();
+const window = z.strictObject({ from: instant, to: instant });
+
+export const run = z.strictObject({
+  run: z.number().int(),
+  definition: z.string(),
+  tenant: z.string(),
+  sink: z.string(),
+  window,
+  origin: z.enum(['schedule', 'backfill']),
+  state: z.enum([
+    'planned',
+    'creating',
+    'exporting',
+    'cancelling',
+    'collecting',
+    'transferring',
+    'stored',
+    'done',
+    'failed',
+    'cancelled',
+  ]),
+  attempt: z.number().int(),
+  reason: z.string().nullable(),
+  manifestKey: z.string().nullable(),
+  nextStepAt: instant.nullable(),
+  createdAt: instant,
+  updatedAt: instant,
+  finishedAt: instant.nullable(),
+});
+
+export const runs = z.array(run);
+
+export const work = z.strictObject({
+  exitCode: z.number().int(),
+  done: z.number().int(),
+  failed: z.number().int(),
+  cancelled: z.number().int(),
+  left: z.number().int(),
+  runs,
+});
+
+export const backfillPlan = z.strictObject({
+  missing: z.array(window),
+  retry: z.array(z.number().int()),
+  underWay: z.array(z.number().int()),
+  done: z.array(z.number().int()),
+});
+
+export const status = z.strictObject({
+  now: instant,
+  verdict: z.enum(['lost', 'at-risk', 'under-way', 'safe', 'idle']),
+  definitions: z.array(
+    z.strictObject({
+      definition: z.string(),
+      configured: z.boolean(),
+      done: z.number().int(),
+      unfinished: z.number().int(),
+      failed: z.number().int(),
+      cancelled: z.number().int(),
+      missing: z.number().int(),
+      doneUntil: instant.nullable(),
+      lastDoneAt: instant.nullable(),
+      nextTickAt: instant.nullable(),
+    }),
+  ),
+  files: z.strictObject({
+    waiting: z.number().int(),
+    waitingBytes: z.number().int(),
+    dead: z.number().int(),
+    lost: z.number().int(),
+    soonestExpiry: instant.nullable(),
+  }),
+  failed: runs,
+  struggling: runs,
+});
+
+export const runHistory = run.extend({
+  upstream: z
+    .strictObject({
+      jobId: z.string().nullable(),
+      historyId: z.string().nullable(),
+      status: z.string().nullable(),
+      progress: z.number().nullable(),
+    })
+    .nullable(),
+  files: z.array(
+    z.strictObject({
+      name: z.string(),
+      key: z.string(),
+      state: z.enum(['waiting', 'transferring', 'verified', 'deleted', 'dead', 'lost']),
+      size: z.number().int().nullable(),
+      crc32: z
+        .string()
+        .regex(/^[0-9a-f]{8}$/)
+        .nullable(),
+      proof: z.enum(['size', 'checksum', 'read']).nullable(),
+      attempts: z.number().int(),
+      reason: z.string().nullable(),
+      expiresAt: instant,
+      verifiedAt: instant.nullable(),
+      deletedAt: instant.nullable(),
+    }),
+  ),
+  history: z.array(
+    z.strictObject({
+      at: instant,
+      subject: z.enum(['run', 'export', 'file']),
+      file: z.string().nullable(),
+      from: z.string().nullable(),
+      to: z.string(),
+      who: z.string(),
+      reason: z.string().nullable(),
+    }),
+  ),
+});
+
+/** Reads the one JSON document that stdout is. */
+export function read<T>(shape: z.ZodType<T>, stdout: string): T {
+  return shape.parse(JSON.parse(stdout));
+}
