@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { nearest } from '../config/did-you-mean.ts';
 import { UsageError, describeError } from '../errors.ts';
-import { openUpstream } from '../jobs/pipeline.ts';
+import { openUpstream } from '../jobs/outside.ts';
 import { exitCodes } from './exit-codes.ts';
 import { print, printJson, utc } from './output.ts';
 import { openConfig } from './open-config.ts';

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { openSink, openUpstream } from '../jobs/pipeline.ts';
+import { openSink, openUpstream } from '../jobs/outside.ts';
 import { checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
 import { openDatabase, showDatabaseUrl } from '../store/database.ts';
 import { pendingMigrations } from '../store/migrate.ts';
