@@ -5,12 +5,16 @@ import { combineCrc32 } from '../../src/sinks/crc32-combine.ts';
 
 test('the CRC-32 of parts put together is that of the whole, however it is cut', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 5000 }), fc.array(fc.nat(5000), { maxLength: 8 }), (bytes, cuts) => {
-      const at = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length].sort((a, b) => a - b);
-      const pieces = at.slice(1).map((end, index) => bytes.subarray(at[index], end));
-      const combined = pieces.reduce((sum, piece) => combineCrc32(sum, crc32(piece), piece.length), 0);
-      expect(combined).toBe(crc32(bytes));
-    }),
+    fc.property(
+      fc.uint8Array({ maxLength: 5000 }),
+      fc.array(fc.nat(5000), { maxLength: 8 }),
+      (bytes, cuts) => {
+        const at = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length].sort((a, b) => a - b);
+        const pieces = at.slice(1).map((end, index) => bytes.subarray(at[index], end));
+        const combined = pieces.reduce((sum, piece) => combineCrc32(sum, crc32(piece), piece.length), 0);
+        expect(combined).toBe(crc32(bytes));
+      },
+    ),
   );
 });
 
