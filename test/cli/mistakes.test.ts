@@ -39,8 +39,6 @@ test('names nobody knows are answered with those that are known', () =>
       '--state is "finished"; it must be one or more of: planned, creating, exporting, cancelling, collecting, transferring, stored, done, failed, cancelled.',
     ),
     refused('retry 4711', 'There is no run 4711. udm-sync runs lists them.'),
-    refused('cancel 4711', 'There is no run 4711. udm-sync runs lists them.'),
-    refused('run-history 4711', 'There is no run 4711. udm-sync runs lists them.'),
     refused('retry abc', '<run> is "abc"; it must be the id of a run, a number as udm-sync runs shows it.'),
     refused('runs --limit 0', '--limit is "0"; it must be a whole number from 1 to 100000.'),
     refused('run --timeout soon', '--timeout is "soon"; it must be a duration such as 90s, 50m or 2h.'),

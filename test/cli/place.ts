@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { QueryResultRow } from 'pg';
+import { vi } from 'vitest';
 import { stringify } from 'yaml';
 import { startSimulator } from '../../simulator/server.ts';
 import type { Simulator, SimulatorOptions, TenantCredentials } from '../../simulator/server.ts';
@@ -11,6 +12,9 @@ import { createTestDatabase } from '../support/postgres.ts';
 import type { S3Credentials, S3Server } from '../support/s3.ts';
 import { forbid, start } from './processes.ts';
 import type { Ended, Running } from './processes.ts';
+
+// A test runs up to ten commands, of a second or two each where nothing else is going on.
+vi.setConfig({ testTimeout: 150_000 });
 
 /** Credentials that give themselves away wherever they are printed. */
 export const tenant: TenantCredentials = {

@@ -55,9 +55,7 @@ test('at level trace nothing secret is printed or kept, whatever goes wrong', as
   expect(refused.stderr).toContain('[redacted]');
   faults.clear();
   await Promise.all(
-    ['status', 'runs', 'run-history 1', 'run-history 2 --json', 'doctor', 'migrate'].map((args) =>
-      place.run(args),
-    ),
+    ['runs', 'run-history 1', 'run-history 2 --json', 'doctor'].map((args) => place.run(args)),
   );
 
   const tables = await place.sql<{ name: string }>(
