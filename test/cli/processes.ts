@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 
 /** How one command ended, and what it said. */
 export interface Ended {
@@ -60,12 +61,19 @@ export function environment(env: Readonly<Record<string, string>>): NodeJS.Proce
   return { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env };
 }
 
+const running = new Set<ChildProcess>();
+// What a failed test left behind.
+afterAll(() => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** Reads what a process says until it ends. */
 export function follow(child: ChildProcess, name: string): Running {
   let stdout = '';
   let stderr = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  running.add(child);
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -73,6 +81,7 @@ export function follow(child: ChildProcess, name: string): Running {
   }, patienceMs);
   const ended = once(child, 'close').then(([code]: unknown[]): Ended => {
     clearTimeout(timer);
+    running.delete(child);
     if (late) throw new Error(`"${name}" did not end. It said:\n${stdout}\n${stderr}`);
     const leaked = leaks(stdout + stderr);
     if (leaked.length > 0) throw new Error(`"${name}" printed ${leaked.join(', ')}:\n${stdout}\n${stderr}`);
