@@ -49,23 +49,24 @@ const partsNoted = async (observer: Awaited<ReturnType<Harness['pipeline']>>) =>
 
 test('a file goes on where its worker stopped, from the parts in Postgres', async () => {
   const { harness, observer, run } = await begin(60 * MiB);
-  // Every range after the sixth stands still, so that the first worker can be stopped in the middle.
+  // Every range after the ninth stands still, so that the first worker can be stopped in the middle.
   const hold = harness.simulator.faults.add({
     endpoint: 'GET /s3/{filename}',
     kind: 'delay',
     ms: 20_000,
-    nth: 7,
+    nth: 10,
     times: 100,
   });
   const worker = await harness.worker();
-  await expect.poll(() => partsNoted(observer), { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
+  await expect.poll(() => partsNoted(observer), { timeout: 20_000 }).toBeGreaterThanOrEqual(6);
   await worker.stop();
   hold.remove();
   const kept = await partsNoted(observer);
   const before = rangesRead(harness);
   await harness.worker();
   await harness.until(observer, run.id, 'done');
-  expect(rangesRead(harness) - before).toBe(12 - kept);
+  // Besides what is missing, only ranges that the first worker had open and the origin noted late.
+  expect(rangesRead(harness) - before).toBeLessThanOrEqual(12 - kept + 4);
   const { files } = await harness.story(observer, run.id);
   const digest = await harness.simulator.fileDigest('big.zip');
   expect(files[0]).toMatchObject({ state: 'deleted', size: digest?.size, crc32: digest?.crc32 });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -128,7 +128,8 @@ describe('the filesystem sink', () => {
 
   it('says that the directory is not writable', async ({ skip }) => {
     skip(process.getuid?.() === 0, 'root may write anywhere');
-    await mkdir(directory, { recursive: true, mode: 0o555 });
+    await mkdir(directory, { recursive: true });
+    await chmod(directory, 0o555);
     await expect(put('a')).rejects.toMatchObject({ code: 'ERR_SINK_ACCESS', retryable: false });
   });
 

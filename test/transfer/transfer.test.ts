@@ -168,7 +168,8 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
       const before = rangesRead();
       const result = await bring('big.zip', { announcedSize: 40 * MiB });
       expect(result.resumed).toBe(kept * 5 * MiB);
-      expect(rangesRead() - before).toBe(8 - kept);
+      // The first attempt had three more ranges open, at most, that the origin may note late.
+      expect(rangesRead() - before).toBeLessThanOrEqual(8 - kept + 3);
       await expectStored('big.zip', result);
     });
 
@@ -204,6 +205,13 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
       await expectStored('answered.zip', result);
     });
 
+    test('whose URL is too old before the first byte asks for another', async () => {
+      simulator.addFile({ name: 'late.zip', size: 100 });
+      simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: 'expired-url', nth: 1, times: 1 });
+      await expectStored('late.zip', await bring('late.zip', { announcedSize: 100 }));
+      expect(located).toBe(2);
+    });
+
     test.each(['reset-mid-body', 'truncate', 'expired-url'] as const)(
       'goes on at the byte after %s',
       async (fault) => {
@@ -213,7 +221,8 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
         await expectStored(`${fault}.zip`, result);
         // One URL for all ranges, and one more when that was too old.
         expect(located).toBeLessThanOrEqual(fault === 'expired-url' ? 4 : 1);
-        expect(bytesRead()).toBeLessThan(23 * MiB + 3 * 5 * MiB);
+        // Each break came after half a part, which is not read again; a reset also loses what was in flight.
+        expect(bytesRead()).toBeLessThan(23 * MiB + (fault === 'truncate' ? 1 : 15) * MiB);
       },
     );
 
