@@ -39,7 +39,7 @@ COMMENT ON COLUMN udm_sync.exports.upstream_job_id IS 'Id of the job upstream';
 COMMENT ON COLUMN udm_sync.exports.upstream_history_id IS 'Id of the job''s history entry upstream';
 COMMENT ON COLUMN udm_sync.exports.status_word IS 'The upstream''s own word for its state, as last seen';
 COMMENT ON COLUMN udm_sync.exports.progress IS 'Per cent, as last seen';
-COMMENT ON COLUMN udm_sync.exports.create_tries IS 'How often the create request was sent';
+COMMENT ON COLUMN udm_sync.exports.create_tries IS 'How often the create request was sent, but for those that certainly had no effect';
 COMMENT ON COLUMN udm_sync.exports.create_sent_at IS 'When the create request was last sent; nobody creates again until it has settled';
 COMMENT ON COLUMN udm_sync.exports.polls IS 'How often the upstream was asked about it';
 COMMENT ON COLUMN udm_sync.exports.absent_polls IS 'Consecutive looks that found no trace of it';

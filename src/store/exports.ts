@@ -83,11 +83,11 @@ export async function noteCreateSent(tx: Transaction, id: number, request: unkno
     .where(eq(exports.id, id));
 }
 
-/** Notes that create request number `tries` certainly had no effect, unless another was sent since. */
+/** Takes back create request number `tries`, which certainly had no effect, unless another was sent since. */
 export async function noteNotCreated(db: Executor, id: number, tries: number): Promise<void> {
   await db
     .update(exports)
-    .set({ createSentAt: null })
+    .set({ createSentAt: null, createTries: tries - 1 })
     .where(and(eq(exports.id, id), eq(exports.createTries, tries)));
 }
 

@@ -83,6 +83,26 @@ describe('what the upstream says cannot be trusted blindly', () => {
     expect(harness.jobs()).toHaveLength(3);
   });
 
+  test('a create that certainly had no effect uses up no try, however long that lasts', async () => {
+    const { harness, simulator, pipeline } = await begin();
+    const body = { message: 'Forbidden' };
+    // Twice as often as the definition's attempts.
+    const fault = simulator.faults.add({
+      endpoint: 'POST /v10/export/jobs',
+      kind: 'status',
+      status: 403,
+      body,
+      nth: 1,
+      times: 6,
+    });
+    const run = await harness.planHour(pipeline);
+    await harness.until(pipeline, run.id, 'done');
+    expect(fault.fired).toBe(6);
+    expect(harness.jobs()).toHaveLength(1);
+    const { last } = await harness.story(pipeline, run.id);
+    expect(last).toMatchObject({ attempt: 1, createTries: 1 });
+  });
+
   test('one name in two runs: no content is taken for the other, none is deleted before it is stored', async () => {
     const { harness, simulator, worker } = await begin({
       simulator: { filesFor: () => [{ name: 'same.zip', size: 20_000 }] },
