@@ -96,7 +96,7 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
           if ('id' in next) {
             await reviveRun(pipeline, next.id);
             ids.push(next.id);
-          } else ids.push(...(await planWindow(pipeline, definition, next, 'backfill')).map((run) => run.id));
+          } else ids.push(...(await planWindow(pipeline, definition, next)).map((run) => run.id));
           busy += 1;
         }
         return { ids, more: queue.length > 0 };

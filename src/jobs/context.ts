@@ -8,6 +8,7 @@ import type { Database } from '../store/database.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import type { ByteBudget } from '../transfer/budget.ts';
 import type { UdmClient } from '../udm/types.ts';
+import type { Bounds } from './delays.ts';
 
 /** What the pipeline tells whoever shows it; nothing depends on anyone listening. */
 export type PipelineEvent =
@@ -65,6 +66,16 @@ export interface Pipeline {
   readonly draining: AbortSignal;
   upstream(tenant: string): UdmClient;
   sink(name: string): SinkBinding;
+}
+
+/** How a run's failures are retried; the config's defaults for a run whose definition is gone. */
+export function retryOf(pipeline: Pipeline, run: Run): { readonly attempts: number } & Bounds {
+  const retry = pipeline.config.definitions[run.definition]?.retry;
+  return {
+    attempts: retry?.attempts ?? 5,
+    minMs: retry?.minDelayMs ?? 30_000,
+    maxMs: retry?.maxDelayMs ?? 1_800_000,
+  };
 }
 
 /** The definition a run belongs to; runs outlive config files, so it may be gone. */

@@ -18,6 +18,7 @@ import type { ExportJobRequest } from '../udm/types.ts';
 import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { jobTitle, newMarker } from './marker.ts';
+import { tenantNamed } from './outside.ts';
 import { afterFailedExport, logFields, settleStep } from './settle.ts';
 import type { Outcome } from './settle.ts';
 import { cancelSurplus, findByMarker } from './upstream-job.ts';
@@ -37,7 +38,7 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
     return;
   }
   const definition = definitionOf(pipeline, run);
-  const tenant = tenantOf(pipeline, run);
+  const tenant = tenantNamed(pipeline.config, run.tenant);
   const { db, queue, who } = pipeline;
   const marker = newMarker();
   const window = { from: run.windowFrom, to: run.windowTo };
@@ -72,7 +73,7 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
  * searched for the marker, and only if nothing carries it is the job created.
  */
 export async function createExport(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
-  const tenant = tenantOf(pipeline, run);
+  const tenant = tenantNamed(pipeline.config, run.tenant);
   const upstream = pipeline.upstream(run.tenant);
   const row = await liveExport(pipeline.db, run.id);
   if (!row) throw new UdmSyncError('ERR_STATE', `Run ${run.id} is being created but has no intent.`);
@@ -126,7 +127,7 @@ async function sendCreate(
   const upstream = pipeline.upstream(run.tenant);
   const definition = definitionOf(pipeline, run);
   const window = { from: run.windowFrom, to: run.windowTo };
-  const request = jobRequest(definition, tenantOf(pipeline, run), window, row.marker);
+  const request = jobRequest(definition, tenantNamed(pipeline.config, run.tenant), window, row.marker);
   // The time limit begins before the commit, and nothing is sent after it: others rely on that (see above), even if
   // this process is frozen on the way.
   const limit = new AbortController();
@@ -229,18 +230,6 @@ function hadNoEffect(error: unknown): boolean {
     /^ERR_UDM_(BAD_REQUEST|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN|UNAVAILABLE)$/.test(
       error.code,
     )
-  );
-}
-
-function tenantOf(pipeline: Pipeline, run: Run): TenantConfig {
-  const tenant = pipeline.config.tenants[run.tenant];
-  if (tenant) return tenant;
-  throw new UdmSyncError(
-    'ERR_TENANT_GONE',
-    `Run ${run.id} belongs to the tenant "${run.tenant}", which the config no longer has.`,
-    {
-      hint: `Put the tenant back, or cancel the run with: udm-sync cancel ${run.id}`,
-    },
   );
 }
 

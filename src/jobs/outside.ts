@@ -1,4 +1,4 @@
-import type { Config, SinkConfig } from '../config/config.ts';
+import type { Config, SinkConfig, TenantConfig } from '../config/config.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { createSink } from '../sinks/index.ts';
@@ -8,8 +8,7 @@ import type { UdmClient } from '../udm/types.ts';
 
 /** The upstream client of a tenant in the config. */
 export function openUpstream(config: Config, name: string, logger: Logger): UdmClient {
-  const tenant = config.tenants[name];
-  if (!tenant) throw gone('tenant', name);
+  const tenant = tenantNamed(config, name);
   return createUdmClient({
     tenant: name,
     baseUrl: tenant.baseUrl,
@@ -23,6 +22,13 @@ export function openUpstream(config: Config, name: string, logger: Logger): UdmC
     },
     logger,
   });
+}
+
+/** A tenant of the config; runs outlive config files, so it may be gone. */
+export function tenantNamed(config: Config, name: string): TenantConfig {
+  const tenant = config.tenants[name];
+  if (!tenant) throw gone('tenant', name);
+  return tenant;
 }
 
 /** The sink that the config describes. Nothing is contacted until it is used. */

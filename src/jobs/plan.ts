@@ -1,7 +1,7 @@
 import type { DefinitionConfig } from '../config/config.ts';
 import { nextRuns } from '../config/cron.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
-import type { Transaction } from '../store/database.ts';
+import type { Executor, Transaction } from '../store/database.ts';
 import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
 import type { Run, RunOrigin } from '../store/runs.ts';
 import { findSchedule, noteTick } from '../store/schedules.ts';
@@ -60,10 +60,8 @@ async function planned(
     if (limit <= 0) return [];
     const scheduled = await scheduledStretch(tx, definition.name);
     const covered = await coveredOutside(tx, definition.name, start, scheduled, now);
-    const inserted: Run[] = [];
-    for (const window of dueWindows({ now, lengthMs, lagMs, start, scheduled, covered, limit }))
-      inserted.push(...(await insertUncovered(pipeline, tx, definition, window, 'schedule')));
-    return inserted;
+    const due = dueWindows({ now, lengthMs, lagMs, start, scheduled, covered, limit });
+    return insertWindows(pipeline, tx, definition, due, 'schedule');
   });
   for (const run of runs) announce(pipeline, run);
   return runs;
@@ -80,46 +78,48 @@ async function coveredOutside(
   const runs = await runsTouching(tx, definition, scheduled?.to ?? start ?? new Date(0), now);
   if (scheduled && start && start < scheduled.from)
     runs.push(...(await runsTouching(tx, definition, start, scheduled.from)));
-  return runs.map((run) => ({ from: run.windowFrom, to: run.windowTo }));
+  return runs.map(windowOf);
+}
+
+function windowOf(run: Run): Window {
+  return { from: run.windowFrom, to: run.windowTo };
 }
 
 /** The windows of `range` that no run of the definition covers yet. */
 export async function missingWindows(
-  db: Parameters<typeof runsTouching>[0],
+  db: Executor,
   definition: DefinitionConfig,
   range: Window,
 ): Promise<Window[]> {
   const there = await runsTouching(db, definition.name, range.from, range.to);
-  const covered = there.map((run) => ({ from: run.windowFrom, to: run.windowTo }));
-  return subtract(range, covered).flatMap((gap) => cut(gap, definition.windows.lengthMs));
+  return subtract(range, there.map(windowOf)).flatMap((gap) => cut(gap, definition.windows.lengthMs));
 }
 
-/** Plans one window by hand (backfill); undefined when somebody else has planned it meanwhile. */
+/** Plans what of a range no run covers yet, by hand (backfill); nothing when somebody else has planned it meanwhile. */
 export async function planWindow(
   pipeline: Pipeline,
   definition: DefinitionConfig,
   window: Window,
-  origin: RunOrigin,
 ): Promise<Run[]> {
   const runs = await transact(pipeline.db, async (tx) => {
     await lockFor(tx, `plan:${definition.name}`);
-    return insertUncovered(pipeline, tx, definition, window, origin);
+    const missing = await missingWindows(tx, definition, window);
+    return insertWindows(pipeline, tx, definition, missing, 'backfill');
   });
   for (const run of runs) announce(pipeline, run);
   return runs;
 }
 
-async function insertUncovered(
+async function insertWindows(
   pipeline: Pipeline,
   tx: Transaction,
   definition: DefinitionConfig,
-  window: Window,
+  windows: readonly Window[],
   origin: RunOrigin,
 ): Promise<Run[]> {
-  const missing = await missingWindows(tx, definition, window);
   const runs = await insertRuns(
     tx,
-    missing.map(({ from, to }) => ({
+    windows.map(({ from, to }) => ({
       definition: definition.name,
       tenant: definition.tenant,
       sink: definition.sink,

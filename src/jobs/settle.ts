@@ -6,6 +6,7 @@ import type { Transaction } from '../store/database.ts';
 import { lockRun, moveRun, patchRun } from '../store/runs.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import { backoff } from './delays.ts';
+import { retryOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 
 /** What a step decided, to be committed together with its completion. */
@@ -25,7 +26,7 @@ function isInterruption(error: unknown, claim: Claim<unknown>, pipeline: Pipelin
 }
 
 const surroundings =
-  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN|NOT_FOUND)|SINK_(?!REFUSED$)\w+|DOWNLOAD_UNREACHABLE|DATABASE|DEFINITION_GONE|TENANT_GONE|SINK_GONE)$/;
+  /^ERR_(UDM_(UNAVAILABLE|TIMEOUT|UNKNOWN_OUTCOME|API_KEY|CLIENT_CREDENTIALS|USER_CREDENTIALS|UNAUTHORIZED|FORBIDDEN|NOT_FOUND)|SINK_(?!REFUSED$)\w+|DOWNLOAD_UNREACHABLE|DATABASE|DEFINITION_GONE|TENANT_GONE)$/;
 
 /**
  * Failures of the surroundings: waiting and trying again is right however long they last, because an operator or
@@ -92,18 +93,13 @@ export async function settleFailure(
     await giveBack(pipeline, claim, run);
     return;
   }
-  const { db, queue, who, logger, config } = pipeline;
-  const definition = config.definitions[run.definition];
-  const attempts = definition?.retry.attempts ?? 5;
-  const bounds = {
-    minMs: definition?.retry.minDelayMs ?? 30_000,
-    maxMs: definition?.retry.maxDelayMs ?? 1_800_000,
-  };
+  const { db, queue, who, logger } = pipeline;
+  const retry = retryOf(pipeline, run);
   const failures = run.stepFailures + 1;
   const reason = describeError(error);
   const faults = run.stepFaults + (isSurroundings(error) ? 0 : 1);
-  const giveUp = faults >= attempts && !neverGivenUp.includes(run.state);
-  const delay = backoff(failures, bounds, Math.random());
+  const giveUp = faults >= retry.attempts && !neverGivenUp.includes(run.state);
+  const delay = backoff(failures, retry, Math.random());
   await transact(db, async (tx) => {
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
@@ -138,17 +134,16 @@ async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run)
 
 /** An export ended without files: try again with a new job, or give up when the attempts are used up. */
 export function afterFailedExport(pipeline: Pipeline, run: Run, reason: string): Outcome {
-  const retry = pipeline.config.definitions[run.definition]?.retry;
+  const retry = retryOf(pipeline, run);
   const failures = run.failures + 1;
   if (run.cancelRequestedAt) return { to: 'cancelled', reason };
-  if (failures >= (retry?.attempts ?? 5)) {
+  if (failures >= retry.attempts) {
     return { to: 'failed', reason, also: (tx) => patchRun(tx, run.id, { failures }) };
   }
-  const bounds = { minMs: retry?.minDelayMs ?? 30_000, maxMs: retry?.maxDelayMs ?? 1_800_000 };
   return {
     to: 'planned',
     reason,
-    nextMs: backoff(failures, bounds, Math.random()),
+    nextMs: backoff(failures, retry, Math.random()),
     also: (tx) => patchRun(tx, run.id, { failures }),
   };
 }

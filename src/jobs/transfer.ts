@@ -1,6 +1,7 @@
 import pRetry from 'p-retry';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Claim, TransferPayload } from '../queue/queue.ts';
+import { crc32Text } from '../sinks/checksum.ts';
 import { proveStored } from '../sinks/verify.ts';
 import type { Proof } from '../sinks/verify.ts';
 import { Source } from '../transfer/source.ts';
@@ -17,14 +18,13 @@ import {
   filesOfRun,
   heldFiles,
   moveFile,
-  releaseClaim,
   sharedNames,
 } from '../store/files.ts';
 import type { File } from '../store/files.ts';
 import { findRun, lockRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { queueTransfers } from './collect.ts';
-import { sinkOf } from './context.ts';
+import { retryOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { backoff } from './delays.ts';
 import { journalOf } from './journal.ts';
@@ -58,7 +58,8 @@ export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPay
   const run = await findRun(pipeline.db, claim.payload.runId);
   if (run?.state !== 'transferring') {
     await transact(pipeline.db, async (tx) => {
-      await releaseClaim(tx, claim.id, pipeline.who);
+      for (const file of await heldFiles(tx, claim.id))
+        await moveFile(tx, file, 'waiting', pipeline.who, 'given back: its run has moved on');
       await pipeline.queue.complete(tx, claim);
     });
     return;
@@ -231,7 +232,7 @@ async function finish(
   const { db, queue } = pipeline;
   await transact(db, async (tx) => {
     const run = await lockRun(tx, claim.payload.runId);
-    const held = await heldFiles(tx, claim.id);
+    const held = new Set((await heldFiles(tx, claim.id)).map((file) => file.id));
     await queue.complete(tx, claim);
     if (!run) return;
     const now = await databaseNow(tx);
@@ -307,25 +308,18 @@ interface Verdict {
 
 /** What becomes of a file whose transfer failed. Failures of the surroundings use up no attempt. */
 function judge(pipeline: Pipeline, run: Run, file: File, error: unknown, now: Date): Verdict {
-  const retry = pipeline.config.definitions[run.definition]?.retry;
-  const limit = retry?.attempts ?? 5;
-  const bounds = { minMs: retry?.minDelayMs ?? 30_000, maxMs: retry?.maxDelayMs ?? 1_800_000 };
+  const retry = retryOf(pipeline, run);
   const surroundings = isSurroundings(error);
   const attempts = surroundings ? file.attempts : file.attempts + 1;
   const reason = describeError(error);
   const holdups = surroundings ? file.holdups + 1 : 0;
-  const delayMs = backoff(attempts + holdups, bounds, Math.random());
+  const delayMs = backoff(attempts + holdups, retry, Math.random());
   const verdict = { attempts, holdups, reason, delayMs };
   const code = error instanceof UdmSyncError ? error.code : '';
   // What a name stood for is gone for good once the name stands for something else.
   if (code === 'ERR_NAME_SHARED') return { ...verdict, state: 'lost' };
   const missing = code === 'ERR_FILE_MISSING' || code === 'ERR_PRESIGNED_NOT_FOUND';
-  if (missing && (now > file.expiresAt || attempts >= limit)) return { ...verdict, state: 'lost' };
-  if (attempts >= limit && !surroundings) return { ...verdict, state: 'dead' };
+  if (missing && (now > file.expiresAt || attempts >= retry.attempts)) return { ...verdict, state: 'lost' };
+  if (attempts >= retry.attempts && !surroundings) return { ...verdict, state: 'dead' };
   return { ...verdict, state: 'waiting' };
-}
-
-/** A CRC-32 as people and zip tools write it: eight lower-case hex digits. */
-export function crc32Text(crc32: number): string {
-  return crc32.toString(16).padStart(8, '0');
 }

@@ -34,9 +34,10 @@ export async function look(
       }
     }
   }
-  const needsJob = entry?.status === undefined && row.upstreamJobId !== null;
   const job =
-    needsJob && row.upstreamJobId !== null ? await upstream.getJob(row.upstreamJobId, signal) : undefined;
+    entry?.status === undefined && row.upstreamJobId !== null
+      ? await upstream.getJob(row.upstreamJobId, signal)
+      : undefined;
   const word = entry?.status ?? job?.status;
   const status = word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline, run.tenant));
   if (

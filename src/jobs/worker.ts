@@ -14,8 +14,6 @@ export interface WorkerOptions {
   readonly schedules: readonly DefinitionConfig[];
   /** How often catch-up and rescue look, besides the cron ticks. Default 60 s. */
   readonly tickMs?: number;
-  /** Called after each look at the database that succeeded. */
-  readonly onTick?: () => void;
 }
 
 /** A running worker; see `startWorker`. */
@@ -64,7 +62,6 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     try {
       await rescue(pipeline);
       await abortAbandoned(pipeline);
-      options.onTick?.();
     } catch (error) {
       logger.error({ reason: describeError(error) }, 'looking for runs without a next step failed');
     }

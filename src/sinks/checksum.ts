@@ -16,3 +16,8 @@ export function fullObjectCrc32(text: string | undefined, type: string | undefin
   if (text === undefined || type === 'COMPOSITE' || !/^[A-Za-z0-9+/]{6}==$/.test(text)) return undefined;
   return Buffer.from(text, 'base64').readUInt32BE();
 }
+
+/** A CRC-32 as people and zip tools write it: eight lower-case hex digits. */
+export function crc32Text(value: number): string {
+  return value.toString(16).padStart(8, '0');
+}

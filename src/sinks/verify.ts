@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 
+import { crc32Text } from './checksum.ts';
 import { SinkError } from './errors.ts';
 import type { Sink } from './sink.ts';
 
@@ -23,15 +24,11 @@ export interface Proof {
   readonly etag?: string;
 }
 
-function hex(value: number): string {
-  return value.toString(16).padStart(8, '0');
-}
-
 function assertSame(where: string, expected: Expected, found: { bytes: number; crc32?: number }): void {
   const differences: string[] = [];
   if (found.bytes !== expected.bytes) differences.push(`${found.bytes} bytes instead of ${expected.bytes}`);
   if (found.crc32 !== undefined && found.crc32 !== expected.crc32)
-    differences.push(`CRC-32 ${hex(found.crc32)} instead of ${hex(expected.crc32)}`);
+    differences.push(`CRC-32 ${crc32Text(found.crc32)} instead of ${crc32Text(expected.crc32)}`);
   if (differences.length === 0) return;
   throw new SinkError('ERR_VERIFY_MISMATCH', `${where} is not what was sent: ${differences.join(', ')}.`, {
     retryable: true,

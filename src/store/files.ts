@@ -43,7 +43,7 @@ export async function countTransfers(tx: Transaction, tenant: string, claim: str
   return Number(row?.n ?? 0);
 }
 
-/** Names of the tenant that several files claim and that are not settled: which content is meant is not certain. */
+/** Files of other exports of the tenant that have one of these names: upstream, a name stands for one file only. */
 export async function sharedNames(
   db: Executor,
   tenant: string,
@@ -68,22 +68,12 @@ export async function sharedNames(
   return found;
 }
 
-/** Gives back the files that a claim still holds. */
-export async function releaseClaim(tx: Transaction, claim: string, who: string): Promise<void> {
-  const held = await tx
+/** The files that a claim holds now. */
+export function heldFiles(tx: Transaction, claim: string): Promise<Pick<File, 'id' | 'runId' | 'state'>[]> {
+  return tx
     .select({ id: files.id, runId: files.runId, state: files.state })
     .from(files)
     .where(and(eq(files.claim, claim), eq(files.state, 'transferring')));
-  for (const file of held) await moveFile(tx, file, 'waiting', who, 'given back: its run has moved on');
-}
-
-/** Which of these files a claim still holds. */
-export async function heldFiles(tx: Transaction, claim: string): Promise<Set<number>> {
-  const held = await tx
-    .select({ id: files.id })
-    .from(files)
-    .where(and(eq(files.claim, claim), eq(files.state, 'transferring')));
-  return new Set(held.map((file) => file.id));
 }
 
 /** Takes the files of a batch that still wait, or were left by a worker that died, and returns them. */
@@ -125,14 +115,14 @@ export async function claimFiles(
 }
 
 type FilePatch = Partial<
-  Pick<File, 'size' | 'crc32' | 'etag' | 'sourceEtag' | 'proof' | 'attempts' | 'holdups' | 'reason' | 'claim'>
+  Pick<File, 'size' | 'crc32' | 'etag' | 'sourceEtag' | 'proof' | 'attempts' | 'holdups'>
 >;
 
-/** Moves one file to another state and says so in the run's history. Sets verified_at and deleted_at by the state. */
+/** Moves one file out of the hands of its claim and says so in the run's history. Sets verified_at by the state. */
 export async function moveFile(
   tx: Transaction,
   file: Pick<File, 'id' | 'runId' | 'state'>,
-  to: FileState,
+  to: Exclude<FileState, 'transferring' | 'deleted'>,
   who: string,
   reason?: string,
   patch: FilePatch = {},
@@ -143,9 +133,8 @@ export async function moveFile(
       ...patch,
       state: to,
       reason: reason ?? null,
-      ...(to === 'transferring' ? {} : { claim: null }),
+      claim: null,
       ...(to === 'verified' ? { verifiedAt: sql`clock_timestamp()` } : {}),
-      ...(to === 'deleted' ? { deletedAt: sql`clock_timestamp()` } : {}),
     })
     .where(eq(files.id, file.id));
   await appendHistory(tx, [

@@ -6,7 +6,7 @@ import { backoff, pollDelay } from '../../src/jobs/delays.ts';
 import { assessSet } from '../../src/jobs/file-set.ts';
 import { carriesMarker, newMarker } from '../../src/jobs/marker.ts';
 import { isSurroundings } from '../../src/jobs/settle.ts';
-import { crc32Text } from '../../src/jobs/transfer.ts';
+import { crc32Text } from '../../src/sinks/checksum.ts';
 
 describe('delays', () => {
   const bounds = { minMs: 1000, maxMs: 60_000 };

@@ -135,12 +135,7 @@ export class Harness {
     const definition = pipeline.config.definitions['contacts'];
     if (!definition) throw new Error('the harness has one definition');
     const from = new Date(Date.UTC(2026, 0, 1, hour));
-    const [run] = await planWindow(
-      pipeline,
-      definition,
-      { from, to: new Date(from.getTime() + 3_600_000) },
-      'backfill',
-    );
+    const [run] = await planWindow(pipeline, definition, { from, to: new Date(from.getTime() + 3_600_000) });
     if (!run) throw new Error('the window was planned before');
     return run;
   }

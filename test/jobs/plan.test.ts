@@ -60,11 +60,11 @@ describe('planning', () => {
     const wanted = definition({ hoursBack: 4 });
     const from = new Date(thisHour().getTime() - 3 * hourMs);
     const middle = { from, to: new Date(from.getTime() + 2 * hourMs) };
-    expect(await planWindow(pipeline, wanted, middle, 'backfill')).toHaveLength(2);
+    expect(await planWindow(pipeline, wanted, middle)).toHaveLength(2);
     expect(await planDue(pipeline, wanted)).toHaveLength(2);
     const whole = { from: new Date(thisHour().getTime() - 6 * hourMs), to: thisHour() };
     expect(await missingWindows(pipeline.db, wanted, whole)).toHaveLength(2);
-    expect(await planWindow(pipeline, wanted, middle, 'backfill')).toEqual([]);
+    expect(await planWindow(pipeline, wanted, middle)).toEqual([]);
   });
 
   test('with windows of another length covers what is left without an overlap', async () => {
