@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, ne, sql } from 'drizzle-orm';
 import { files } from '../../drizzle/schema.ts';
 import type { FileState } from '../../drizzle/schema.ts';
+import { chunksOf } from './chunks.ts';
 import type { Executor, Transaction } from './database.ts';
 import { appendHistory } from './history.ts';
 
@@ -13,11 +14,8 @@ export type NewFile = Pick<
 /** Inserts the files that are not known yet; returns only those. */
 export async function insertFiles(tx: Transaction, rows: readonly NewFile[], who: string): Promise<File[]> {
   const inserted: File[] = [];
-  // Postgres takes 65,535 parameters a statement.
-  for (let at = 0; at < rows.length; at += 1000) {
-    const chunk = rows.slice(at, at + 1000);
+  for (const chunk of chunksOf(rows))
     inserted.push(...(await tx.insert(files).values(chunk).onConflictDoNothing().returning()));
-  }
   await appendHistory(
     tx,
     inserted.map((file) => ({ runId: file.runId, subject: 'file', fileId: file.id, to: 'waiting', who })),
@@ -51,8 +49,7 @@ export async function sharedNames(
   exportId: number,
 ): Promise<Pick<File, 'id' | 'runId' | 'exportId' | 'name' | 'state'>[]> {
   const found = [];
-  for (let at = 0; at < names.length; at += 1000) {
-    const chunk = names.slice(at, at + 1000);
+  for (const chunk of chunksOf(names)) {
     const rows = await db
       .select({
         id: files.id,

@@ -1,5 +1,6 @@
 import { asc, eq } from 'drizzle-orm';
 import { history } from '../../drizzle/schema.ts';
+import { chunksOf } from './chunks.ts';
 import type { Executor, Transaction } from './database.ts';
 
 export type HistoryLine = typeof history.$inferSelect;
@@ -16,18 +17,18 @@ export interface NewHistoryLine {
 
 /** Appends lines; they are never changed afterwards. */
 export async function appendHistory(tx: Transaction, lines: readonly NewHistoryLine[]): Promise<void> {
-  if (lines.length === 0) return;
-  await tx.insert(history).values(
-    lines.map(({ runId, subject, fileId, from, to, who, reason }) => ({
-      runId,
-      subject,
-      fileId,
-      fromState: from,
-      toState: to,
-      who,
-      reason,
-    })),
-  );
+  for (const chunk of chunksOf(lines))
+    await tx.insert(history).values(
+      chunk.map(({ runId, subject, fileId, from, to, who, reason }) => ({
+        runId,
+        subject,
+        fileId,
+        fromState: from,
+        toState: to,
+        who,
+        reason,
+      })),
+    );
 }
 
 /** A run's whole history, oldest first. */

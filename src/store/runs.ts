@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, gt, inArray, lt, ne, sql } from 'drizzle-orm';
 import { runStates, runs } from '../../drizzle/schema.ts';
 import type { RunOrigin, RunState } from '../../drizzle/schema.ts';
+import { chunksOf } from './chunks.ts';
 import type { Executor, Transaction } from './database.ts';
 import { appendHistory } from './history.ts';
 import { queueSchema } from './migrate.ts';
@@ -29,12 +30,9 @@ export interface NewRun {
 
 /** Inserts the runs whose window is not there yet; returns only those. */
 export async function insertRuns(tx: Transaction, rows: readonly NewRun[], who: string): Promise<Run[]> {
-  if (rows.length === 0) return [];
-  const inserted = await tx
-    .insert(runs)
-    .values([...rows])
-    .onConflictDoNothing()
-    .returning();
+  const inserted: Run[] = [];
+  for (const chunk of chunksOf(rows))
+    inserted.push(...(await tx.insert(runs).values(chunk).onConflictDoNothing().returning()));
   await appendHistory(
     tx,
     inserted.map((run) => ({ runId: run.id, subject: 'run', to: 'planned', who, reason: run.origin })),
@@ -158,11 +156,10 @@ export async function otherRunAt(
 }
 
 export function runsById(db: Executor, ids: readonly number[]): Promise<Run[]> {
-  if (ids.length === 0) return Promise.resolve([]);
   return db
     .select()
     .from(runs)
-    .where(inArray(runs.id, [...ids]))
+    .where(sql`${runs.id} = any(${sql.param([...ids])}::bigint[])`)
     .orderBy(asc(runs.definition), asc(runs.windowFrom));
 }
 
