@@ -34,8 +34,6 @@ import { isSurroundings, logFields } from './settle.ts';
 const queueForLimitMs = 1_500;
 /** A broken connection is tried again at once, before it counts as an attempt of the file. */
 const quickRetries = 2;
-/** Ranges of one file that are read at a time. */
-const rangesPerFile = 4;
 
 interface Stored {
   readonly file: File;
@@ -157,7 +155,6 @@ async function transferFile(
     key: file.key,
     journal: journalOf(pipeline, file, run.sink),
     budget: pipeline.budget,
-    parallel: rangesPerFile,
     signal,
     put: { metadata: provenance(run, row, file), contentType: 'application/octet-stream' },
     announcedSize: file.announcedSize ?? undefined,

@@ -138,6 +138,7 @@ export function createS3Sink(name: string, options: S3SinkOptions, deps: S3SinkD
     },
 
     uploads: {
+      parallel: settings.concurrency,
       partSize: (length) => partSize(1, settings.partSize, length),
       async begin(key, putOptions = {}) {
         return beginUpload(bucket, settings, objectKey(key), putOptions, putOptions.signal);

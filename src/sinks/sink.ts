@@ -70,6 +70,8 @@ export interface SentPart {
 
 /** Uploads in parts that can be continued by another process, in any order, several parts at a time. */
 export interface ResumableUploads {
+  /** Parts of one object that are sent at a time; a `put` in parts sends as many. */
+  readonly parallel: number;
   /** Bytes of every part but the last, for an object of so many bytes. An object of no more than this is one `put`. */
   partSize(length: number): number;
   /** Begins an upload; nothing is visible under the key until `complete`. S3: CreateMultipartUpload. */

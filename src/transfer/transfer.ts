@@ -15,8 +15,6 @@ export interface TransferOptions {
   readonly key: string;
   readonly journal: Journal;
   readonly budget: ByteBudget;
-  /** Ranges of the file that are read, and parts that are sent, at a time. */
-  readonly parallel: number;
   readonly signal: AbortSignal;
   /** Metadata and content type of the object. */
   readonly put: Pick<PutOptions, 'metadata' | 'contentType'>;
@@ -163,7 +161,9 @@ function streamBytes(sink: Sink, length: number | undefined): number {
   if (!sink.uploads) return plainStreamBytes;
   const partSize = sink.uploads.partSize(length ?? 0);
   // A stream of several parts has the one that fills and those that are being sent.
-  return length !== undefined && length <= partSize ? Math.max(length, 1) : partSize * 5;
+  return length !== undefined && length <= partSize
+    ? Math.max(length, 1)
+    : partSize * (sink.uploads.parallel + 1);
 }
 
 async function inParts(
@@ -203,7 +203,7 @@ async function inParts(
       onProgress?.(acknowledged, length);
     }
   };
-  const workers = Array.from({ length: Math.min(options.parallel, missing.length) }, async () => {
+  const workers = Array.from({ length: Math.min(uploads.parallel, missing.length) }, async () => {
     try {
       await worker();
     } catch (error) {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { expect } from 'vitest';
+import { afterEach, expect } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/config.ts';
 import { openPipeline } from '../../src/jobs/pipeline.ts';
@@ -182,4 +182,25 @@ export class Harness {
   async stop(): Promise<void> {
     for (const step of this.#cleanup) await step();
   }
+}
+
+/** Stops the harness of each test of a file after it, and begins the next: one worker is running. */
+export function harnessForEachTest() {
+  let harness: Harness | undefined;
+  afterEach(async () => {
+    await harness?.stop();
+    harness = undefined;
+  });
+  return {
+    /** The harness alone. */
+    start: async (options?: HarnessOptions): Promise<Harness> => {
+      harness = await Harness.start(options);
+      return harness;
+    },
+    begin: async (options?: HarnessOptions) => {
+      harness = await Harness.start(options);
+      const worker = await harness.worker();
+      return { harness, simulator: harness.simulator, pipeline: worker.pipeline, worker };
+    },
+  };
 }

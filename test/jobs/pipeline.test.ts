@@ -1,22 +1,11 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHash } from 'node:crypto';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { requestCancel, reviveRun } from '../../src/jobs/revive.ts';
-import { Harness } from './harness.ts';
-import type { HarnessOptions } from './harness.ts';
+import { harnessForEachTest } from './harness.ts';
 
-let harness: Harness | undefined;
-afterEach(async () => {
-  await harness?.stop();
-  harness = undefined;
-});
-
-async function begin(options?: HarnessOptions) {
-  harness = await Harness.start(options);
-  const { pipeline } = await harness.worker();
-  return { harness, simulator: harness.simulator, pipeline };
-}
+const { begin, start } = harnessForEachTest();
 
 describe('a run', () => {
   test('is copied, proven, sealed with a manifest, and only then deleted upstream', async () => {
@@ -314,7 +303,7 @@ describe('cancelling', () => {
   });
 
   test('a run that waits is cancelled without ever going upstream', async () => {
-    harness = await Harness.start();
+    const harness = await start();
     const pipeline = await harness.pipeline();
     const run = await harness.planHour(pipeline);
     expect(await requestCancel(pipeline, run.id)).toBe('cancelled');

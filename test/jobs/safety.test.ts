@@ -2,25 +2,15 @@ import { readFile, readdir } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { sql } from 'drizzle-orm';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { OpenPipeline } from '../../src/jobs/pipeline.ts';
 import { requestCancel, reviveRun } from '../../src/jobs/revive.ts';
 import { openDatabase, transact } from '../../src/store/database.ts';
 import { createLogger } from '../../src/log.ts';
-import { Harness } from './harness.ts';
-import type { HarnessOptions } from './harness.ts';
+import { harnessForEachTest } from './harness.ts';
+import type { Harness } from './harness.ts';
 
-let harness: Harness | undefined;
-afterEach(async () => {
-  await harness?.stop();
-  harness = undefined;
-});
-
-async function begin(options?: HarnessOptions) {
-  harness = await Harness.start(options);
-  const worker = await harness.worker();
-  return { harness, simulator: harness.simulator, pipeline: worker.pipeline, worker };
-}
+const { begin, start } = harnessForEachTest();
 
 const digestOf = async (harness: Harness, key: string) =>
   createHash('sha256')
@@ -233,7 +223,7 @@ async function stateOf(db: OpenPipeline['db'], runId: number): Promise<unknown> 
 
 describe('a transaction', () => {
   test('that cannot begin gives its connection back', async () => {
-    harness = await Harness.start();
+    const harness = await start();
     const database = await openDatabase(harness.url, 2, createLogger('silent'));
     const { db } = database;
     const admin = await harness.pipeline();
@@ -251,7 +241,7 @@ describe('a transaction', () => {
   });
 
   test('rolls back what it did when its work rejects', async () => {
-    harness = await Harness.start();
+    const harness = await start();
     const pipeline = await harness.pipeline();
     const run = await harness.planHour(pipeline);
     const broken = transact(pipeline.db, async (tx) => {
@@ -263,7 +253,7 @@ describe('a transaction', () => {
   });
 
   test('of a frozen process is ended by Postgres, so that its locks stop nobody', async () => {
-    harness = await Harness.start();
+    const harness = await start();
     const pipeline = await harness.pipeline();
     const { rows } = await transact(pipeline.db, (tx) =>
       tx.execute(

@@ -66,6 +66,7 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
         credentials,
         forcePathStyle: true,
         partSize: 5 * MiB,
+        concurrency: 3,
       });
     });
     afterAll(async () => {
@@ -114,7 +115,6 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
         key: name,
         journal,
         budget,
-        parallel: 3,
         signal,
         put: {},
         announcedSize,
@@ -250,6 +250,20 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
       expect(journal.forgotten.join()).toMatch(/no ranges/);
     });
 
+    test('reads as many ranges at a time as the sink sends parts', async () => {
+      const budget = new ByteBudget(64 * MiB);
+      simulator.addFile({ name: 'wide.zip', size: 40 * MiB });
+      simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: 'delay', ms: 2000, nth: 2, times: 100 });
+      const stop = new AbortController();
+      const ended = expect(bring('wide.zip', { signal: stop.signal, budget })).rejects.toThrow('enough');
+      await expect
+        .poll(() => [journal.parts.size, budget.used], { timeout: 10_000 })
+        .toEqual([1, 3 * 5 * MiB]);
+      stop.abort(new Error('enough'));
+      await ended;
+      expect(budget.used).toBe(0);
+    });
+
     test('of many files at once stays within the budget', async () => {
       const budget = new ByteBudget(12 * MiB);
       const names = Array.from({ length: 5 }, (_, index) => `many-${index}.zip`);
@@ -269,7 +283,7 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
           (url, options) => upstream.download(url, options),
         );
         const { signal } = new AbortController();
-        return transfer({ source, sink, key: name, journal: own, budget, parallel: 4, signal, put: {} });
+        return transfer({ source, sink, key: name, journal: own, budget, signal, put: {} });
       });
       for (const [index, result] of (await Promise.all(watched)).entries())
         await expectStored(names[index] ?? '', result);
