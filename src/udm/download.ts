@@ -1,14 +1,14 @@
 import { lookup as systemLookup } from 'node:dns/promises';
-import { Agent as HttpAgent, request as httpRequest } from 'node:http';
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { isAddressAllowed } from './address.ts';
 import { UdmError } from './errors.ts';
 import type { UdmErrorDetails } from './errors.ts';
+import { EarlyEndError, HttpGet } from './http-get.ts';
+import type { GetAnswer } from './http-get.ts';
 import { redactUrl, refusePresigned } from './presigned.ts';
 import type { DownloadRules } from './presigned.ts';
 import type { Redactor } from './redact.ts';
+import { SilenceError } from './socket-reader.ts';
 import type { Download, DownloadOptions, PresignedUrl } from './types.ts';
 
 /** One address a name resolves to. */
@@ -35,15 +35,16 @@ export interface Downloader {
 const endpoint = 'GET (pre-signed URL)';
 /** S3 explains an error in a few hundred bytes of XML. */
 const errorBodyBytes = 16 * 1024;
+/** Bytes of the pieces that a body is handed out in. */
+const pieceBytes = 64 * 1024;
 
 /**
- * Fetches pre-signed URLs over plain node:http(s), with nothing of ours in the request: S3 answers 400 to a signed
- * URL that carries an Authorization header as well, and the origin is none of our credentials' business.
+ * Fetches pre-signed URLs with nothing of ours in the request: S3 answers 400 to a signed URL that carries an
+ * Authorization header as well, and the origin is none of our credentials' business.
  */
 export function createDownloader(options: DownloaderOptions): Downloader {
   const { rules, redactor } = options;
   const resolve = options.resolve ?? ((hostname: string) => systemLookup(hostname, { all: true }));
-  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
 
   /** Resolves once, checks every address, and hands exactly those to the socket: no second look-up to rebind. */
   function checkedLookup(encrypted: boolean): LookupFunction {
@@ -71,39 +72,24 @@ export function createDownloader(options: DownloaderOptions): Downloader {
       );
     };
   }
-  const lookups = { http: checkedLookup(false), https: checkedLookup(true) };
-
-  function open(url: URL, headers: Record<string, string>, fresh: boolean): ClientRequest {
-    const common = { method: 'GET', headers };
-    return url.protocol === 'https:'
-      ? httpsRequest(url, { ...common, lookup: lookups.https, agent: fresh ? false : agents.https })
-      : httpRequest(url, { ...common, lookup: lookups.http, agent: fresh ? false : agents.http });
-  }
+  const lookups = { plain: checkedLookup(false), encrypted: checkedLookup(true) };
+  const http = new HttpGet({
+    idleTimeoutMs: options.idleTimeoutMs,
+    lookup: (encrypted) => (encrypted ? lookups.encrypted : lookups.plain),
+  });
 
   /** Sends the request and waits for the headers. */
   async function send(
     url: URL,
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
-    fresh = false,
-  ) {
-    signal?.throwIfAborted();
-    const request = open(url, headers, fresh);
-    const { promise, resolve: answered, reject: failed } = Promise.withResolvers<IncomingMessage>();
-    request.once('response', answered);
-    // Stays attached: a socket error after the headers is reported here as well as on the body.
-    request.on('error', failed);
-    const timer = setTimeout(() => request.destroy(stalled(options.idleTimeoutMs)), options.idleTimeoutMs);
-    const abort = () => request.destroy(new Error('aborted'));
-    signal?.addEventListener('abort', abort, { once: true });
-    request.end();
+  ): Promise<GetAnswer> {
     try {
-      return { request, response: await promise };
+      return await http.get(url, headers, signal);
     } catch (error) {
       signal?.throwIfAborted();
-      // An idle connection was closed under our hands: that says nothing about the origin.
-      if (request.reusedSocket && !(error instanceof UdmError)) return await send(url, headers, signal, true);
       if (error instanceof UdmError) throw error;
+      if (error instanceof SilenceError) throw stalled(options.idleTimeoutMs);
       const cause = redactor.cause(error);
       throw new UdmError(
         'ERR_DOWNLOAD_UNREACHABLE',
@@ -115,9 +101,6 @@ export function createDownloader(options: DownloaderOptions): Downloader {
           hint: 'Check that this machine may reach the storage host the upstream redirects to.',
         },
       );
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
     }
   }
 
@@ -127,7 +110,7 @@ export function createDownloader(options: DownloaderOptions): Downloader {
       const objection = refusePresigned(url, rules);
       if (objection !== undefined) throw refused(objection);
       const ranged = start !== undefined || end !== undefined;
-      const { request, response } = await send(
+      const answer = await send(
         url,
         {
           accept: '*/*',
@@ -139,24 +122,21 @@ export function createDownloader(options: DownloaderOptions): Downloader {
         signal,
       );
       try {
-        const status = response.statusCode ?? 0;
-        if (status !== 200 && status !== 206)
-          throw await refusedByOrigin(status, url, response, options.idleTimeoutMs);
-        return describe({ request, response, url, status, start, ranged, ifMatch, signal });
+        const { status } = answer;
+        if (status !== 200 && status !== 206) throw await refusedByOrigin(url, answer, options.idleTimeoutMs);
+        return describe({ answer, url, status, start, ranged, ifMatch, signal });
       } catch (error) {
-        response.destroy();
+        answer.destroy();
         throw error;
       }
     },
     close() {
-      agents.http.destroy();
-      agents.https.destroy();
+      http.close();
     },
   };
 
-  function describe(answer: {
-    readonly request: ClientRequest;
-    readonly response: IncomingMessage;
+  function describe(asked: {
+    readonly answer: GetAnswer;
     readonly url: URL;
     readonly status: 200 | 206;
     readonly start: number | undefined;
@@ -164,20 +144,19 @@ export function createDownloader(options: DownloaderOptions): Downloader {
     readonly ifMatch: string | undefined;
     readonly signal: AbortSignal | undefined;
   }): Download {
-    const { response, url, status } = answer;
-    const { headers } = response;
-    const encoding = headers['content-encoding'] ?? 'identity';
+    const { answer, url, status, signal } = asked;
+    const { headers, length } = answer;
+    const encoding = headers.get('content-encoding') ?? 'identity';
     if (encoding.trim().toLowerCase() !== 'identity')
       throw new UdmError('ERR_DOWNLOAD_ENCODED', endpoint, `${redactUrl(url)} came compressed in transit.`, {
         status,
         hint: 'The origin must serve the stored bytes as they are; a proxy in between may be compressing them.',
       });
-    const length = wholeNumber(headers['content-length']);
-    const etag = strongTag(headers.etag);
-    if (answer.ifMatch !== undefined && etag !== undefined && etag !== answer.ifMatch)
+    const etag = strongTag(headers.get('etag'));
+    if (asked.ifMatch !== undefined && etag !== undefined && etag !== asked.ifMatch)
       throw changed(url, status);
-    const range = status === 206 ? parseContentRange(headers['content-range']) : undefined;
-    if (status === 206 && (!answer.ranged || range?.start !== (answer.start ?? 0)))
+    const range = status === 206 ? parseContentRange(headers.get('content-range')) : undefined;
+    if (status === 206 && (!asked.ranged || range?.start !== (asked.start ?? 0)))
       throw new UdmError(
         'ERR_DOWNLOAD_RANGE',
         endpoint,
@@ -188,77 +167,95 @@ export function createDownloader(options: DownloaderOptions): Downloader {
         },
       );
     const total = status === 200 ? length : range?.total;
-    const modified = Date.parse(headers['last-modified'] ?? '');
+    const modified = Date.parse(headers.get('last-modified') ?? '');
     return {
       status,
       ...(length === undefined ? {} : { length }),
       ...(total === undefined ? {} : { total }),
       ...(etag === undefined ? {} : { etag }),
       ...(Number.isNaN(modified) ? {} : { lastModified: new Date(modified) }),
-      body: readBody({ ...answer, length, idleTimeoutMs: options.idleTimeoutMs, redactor }),
-      destroy: () => response.destroy(),
+      ...(etag !== undefined && isMd5(etag, headers) ? { md5: etag.slice(1, -1) } : {}),
+      ...bodyOf({ answer, url, idleTimeoutMs: options.idleTimeoutMs, redactor, signal }),
+      destroy: () => answer.destroy(),
     };
   }
 }
 
 interface BodySource {
-  readonly request: ClientRequest;
-  readonly response: IncomingMessage;
+  readonly answer: GetAnswer;
   readonly url: URL;
-  readonly length: number | undefined;
   readonly idleTimeoutMs: number;
   readonly signal: AbortSignal | undefined;
   readonly redactor: Redactor;
 }
 
-/** The body, pulled chunk by chunk; it ends well only if the origin ended it well. */
-async function* readBody(source: BodySource): AsyncGenerator<Uint8Array, void, undefined> {
-  const { request, response, url, length, signal } = source;
+/** The two ways to read a body; both end well only if the origin ended it well. */
+function bodyOf(source: BodySource): Pick<Download, 'body' | 'fill'> {
+  const { answer, url, signal } = source;
   let received = 0;
-  // Only our waiting counts as the origin's silence: a slow consumer must not look like a stalled origin.
-  let waiting = true;
-  let broken: Error | undefined;
-  request.on('error', (error) => (broken ??= error));
-  const timer = setTimeout(() => {
-    if (waiting) response.destroy(stalled(source.idleTimeoutMs));
-    else timer.refresh();
-  }, source.idleTimeoutMs);
-  timer.unref();
-  const abort = () => response.destroy();
-  signal?.addEventListener('abort', abort, { once: true });
-  try {
+
+  async function read(target: Uint8Array, least: number, onBytes?: (bytes: number) => void): Promise<number> {
     signal?.throwIfAborted();
-    const chunks: AsyncIterable<Buffer> = response;
-    for await (const chunk of chunks) {
-      received += chunk.byteLength;
-      waiting = false;
-      yield chunk;
-      waiting = true;
-      timer.refresh();
+    try {
+      return await answer.read(target, least, (bytes) => {
+        received += bytes;
+        onBytes?.(bytes);
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw brokenOff(source, received, error);
     }
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (error instanceof UdmError) throw error;
-    // A clean end of the connection before the announced length is told from one that broke.
-    if (broken === undefined && length !== undefined && received < length)
-      throw truncated(url, received, length);
-    const cause = source.redactor.cause(broken ?? error);
-    throw new UdmError(
-      'ERR_DOWNLOAD_BROKEN',
-      endpoint,
-      `${redactUrl(url)} broke off after ${received} bytes.`,
-      {
-        cause,
-        retryable: true,
-        hint: 'The transfer is taken up again.',
-      },
-    );
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
-    if (!response.complete) response.destroy();
   }
-  if (length !== undefined && received < length) throw truncated(url, received, length);
+
+  async function* pieces(): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      for (;;) {
+        const piece = Buffer.allocUnsafe(Math.min(pieceBytes, answer.length ?? pieceBytes));
+        const got = await read(piece, 1);
+        if (got === 0) break;
+        yield piece.subarray(0, got);
+      }
+    } finally {
+      answer.destroy();
+    }
+    if (answer.length !== undefined && received < answer.length)
+      throw truncated(url, received, answer.length);
+  }
+
+  return {
+    body: pieces(),
+    async fill(target, onBytes) {
+      if (target.byteLength === 0) return;
+      if ((await read(target, target.byteLength, onBytes)) < target.byteLength)
+        throw truncated(url, received, answer.length ?? target.byteLength);
+    },
+  };
+}
+
+function brokenOff({ answer, url, idleTimeoutMs, redactor }: BodySource, received: number, error: unknown) {
+  if (error instanceof SilenceError) return stalled(idleTimeoutMs);
+  // A clean end of the connection before the announced length is told from one that broke.
+  if (error instanceof EarlyEndError && answer.length !== undefined)
+    return truncated(url, received, answer.length);
+  const message = `${redactUrl(url)} broke off after ${received} bytes.`;
+  return new UdmError('ERR_DOWNLOAD_BROKEN', endpoint, message, {
+    cause: redactor.cause(error),
+    retryable: true,
+    hint: 'The transfer is taken up again.',
+  });
+}
+
+/**
+ * Whether a strong ETag is the MD5 of the bytes: S3's is, unless the object came in parts (then it ends in `-N`) or is
+ * encrypted under a key of KMS or of the customer.
+ */
+function isMd5(etag: string, headers: ReadonlyMap<string, string>): boolean {
+  const encryption = headers.get('x-amz-server-side-encryption') ?? 'AES256';
+  return (
+    /^"[0-9a-f]{32}"$/.test(etag) &&
+    encryption === 'AES256' &&
+    !headers.has('x-amz-server-side-encryption-customer-algorithm')
+  );
 }
 
 function truncated(url: URL, received: number, length: number): UdmError {
@@ -291,15 +288,11 @@ function changed(url: URL, status: number): UdmError {
 }
 
 /** What an error status of the origin means. Of S3's XML only the code is kept: the rest quotes the signature. */
-async function refusedByOrigin(
-  status: number,
-  url: URL,
-  response: IncomingMessage,
-  timeoutMs: number,
-): Promise<UdmError> {
+async function refusedByOrigin(url: URL, answer: GetAnswer, timeoutMs: number): Promise<UdmError> {
+  const { status } = answer;
   const shown = redactUrl(url);
   if (status >= 300 && status < 400) return refused('its host redirects elsewhere');
-  const xml = await readStart(response, timeoutMs);
+  const xml = await readStart(answer, timeoutMs);
   const word = /<Code>(\w{1,64})<\/Code>/.exec(xml)?.[1];
   const details: UdmErrorDetails = { status, ...(word === undefined ? {} : { excerpt: word }) };
   const says = `${status}${word === undefined ? '' : ` ${word}`}`;
@@ -347,22 +340,14 @@ async function refusedByOrigin(
 }
 
 /** The beginning of a small body, as far as it comes in time; for explanations only, so nothing here can fail. */
-async function readStart(response: IncomingMessage, timeoutMs: number): Promise<string> {
-  const timer = setTimeout(() => response.destroy(), timeoutMs);
-  let text = '';
-  try {
-    response.setEncoding('utf8');
-    const chunks: AsyncIterable<string> = response;
-    for await (const chunk of chunks) {
-      text += chunk;
-      if (text.length > errorBodyBytes) break;
-    }
-  } catch {
-    // What has come so far must do.
-  } finally {
-    clearTimeout(timer);
-  }
-  return text;
+async function readStart(answer: GetAnswer, timeoutMs: number): Promise<string> {
+  const timer = setTimeout(() => answer.destroy(), timeoutMs);
+  const start = Buffer.alloc(errorBodyBytes);
+  let got = 0;
+  const note = (bytes: number) => (got += bytes);
+  await answer.read(start, errorBodyBytes, note).catch(() => undefined);
+  clearTimeout(timer);
+  return start.toString('utf8', 0, got);
 }
 
 function wholeNumber(header: string | undefined): number | undefined {

@@ -136,12 +136,20 @@ export interface Download {
   /** With its quotes, as received; absent if weak. */
   readonly etag?: string;
   readonly lastModified?: Date;
+  /** MD5 of the whole object in hex, where the origin's ETag is one. */
+  readonly md5?: string;
   /**
    * Throws ERR_DOWNLOAD_TRUNCATED if the connection ends before `length` bytes, ERR_DOWNLOAD_BROKEN if it breaks,
    * ERR_DOWNLOAD_STALLED if nothing comes for the idle time; all retryable. Without `length` and without chunks, an
    * early end cannot be told from the end: compare the bytes with what file-metadatas says.
    */
   readonly body: AsyncIterable<Uint8Array>;
+  /**
+   * Fills the target with the next bytes, straight from the socket; instead of `body`, and with the same errors.
+   *
+   * @param onBytes told of bytes as they arrive, also of those before a break
+   */
+  fill(target: Uint8Array, onBytes?: (bytes: number) => void): Promise<void>;
   /** Stops the transfer and frees the socket. */
   destroy(): void;
 }
