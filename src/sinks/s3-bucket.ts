@@ -4,6 +4,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
+import { leavePayloadUnsigned } from './payload-signing.ts';
 import { s3Error } from './s3-errors.ts';
 import type { S3Operation } from './s3-errors.ts';
 
@@ -33,10 +34,15 @@ export interface S3SinkOptions {
   readonly storageClass?: string;
   /** Preferred size of a part in bytes, 5 MiB to 1 GiB. Default 8 MiB. A body of no more than this is one PUT. */
   readonly partSize?: number;
-  /** Parts of one object in flight at a time. Default 4. Memory for one put is partSize × (concurrency + 1). */
+  /** Most parts of one object in flight at a time. Default 8. Memory for one put in a stream is partSize × (concurrency + 1). */
   readonly concurrency?: number;
   /** 12-digit account id; S3 refuses every call if the bucket belongs to another account. */
   readonly expectedBucketOwner?: string;
+  /**
+   * Whether requests sign the SHA-256 of the bytes they carry. `auto`: only where TLS does not protect them already;
+   * hashing costs more than all else that a transfer does (docs/benchmarks.md).
+   */
+  readonly signPayload?: 'auto' | 'always' | 'never';
   /** An attempt fails when no byte has moved for so many ms. Default 120,000. */
   readonly requestTimeoutMs?: number;
 }
@@ -48,7 +54,7 @@ function createClient(options: S3SinkOptions): S3Client {
   // the limit. Agents of our own also keep the SDK from opening a new connection for each large part.
   const agent = { keepAlive: true, maxSockets: Infinity };
   const region = options.region ?? (options.endpoint === undefined ? undefined : 'us-east-1');
-  return new S3Client({
+  const client = new S3Client({
     ...(region === undefined ? {} : { region }),
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
@@ -66,6 +72,8 @@ function createClient(options: S3SinkOptions): S3Client {
       socketTimeout: options.requestTimeoutMs ?? 120_000,
     }),
   });
+  leavePayloadUnsigned(client, options.signPayload ?? 'auto');
+  return client;
 }
 
 /** One bucket, the client that talks to it, and what every call to it has in common. */
