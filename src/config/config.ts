@@ -139,10 +139,12 @@ export interface DefinitionConfig {
 export interface WorkerConfig {
   /** Exports this process follows at once. */
   readonly exports: number;
-  /** Files this process transfers at once. */
+  /** Large files this process transfers at once, and as many batches of small ones. */
   readonly transfers: number;
-  /** Bytes that all transfers of this process may hold in memory together. */
-  readonly memoryBytes: number;
+  /** Bytes that all transfers of this process may hold in memory together. Absent: by what the machine has. */
+  readonly memoryBytes?: number;
+  /** Bytes per second that all transfers of this process may read. Absent: no limit. */
+  readonly bandwidthBytes?: number;
   readonly shutdownGraceMs: number;
   readonly poll: { readonly minMs: number; readonly maxMs: number };
   /** How long after a create of unknown outcome the job is looked for before another is made. */

@@ -182,7 +182,11 @@ const s3 = section({
     .exactOptional()
     .describe('Storage class of the objects.'),
   partSize: is.size('5MiB', '1GiB').prefault('8MiB').describe('Size of a part; grows for very large files.'),
-  concurrency: is.number(1, 64).prefault(4).describe('Parts of one file in flight at once.'),
+  concurrency: is.number(1, 64).prefault(8).describe('Most parts of one file in flight at once.'),
+  signPayload: is
+    .choice('auto', 'always', 'never')
+    .prefault('auto')
+    .describe('Whether the SHA-256 of the bytes is signed too. auto: where the endpoint is http.'),
   expectedBucketOwner: is
     .digits(/^\d{12}$/, 'an AWS account id: 12 digits, in quotes')
     .exactOptional()
@@ -276,11 +280,20 @@ const definition = section({
 
 const worker = section({
   exports: is.number(1, 1000).prefault(8).describe('Exports one process follows at once.'),
-  transfers: is.number(1, 256).prefault(4).describe('Files one process transfers at once.'),
+  transfers: is
+    .number(1, 256)
+    .prefault(4)
+    .describe('Large files one process transfers at once, and as many batches of small ones.'),
   memory: is
     .size('16MiB', '256GiB')
-    .prefault('128MiB')
-    .describe('Bytes that all transfers of one process hold in memory together.'),
+    .exactOptional()
+    .describe(
+      'Bytes that all transfers of one process hold in memory together. Left out: a quarter of the machine or container, from 64MiB to 512MiB.',
+    ),
+  bandwidth: is
+    .size('64KiB', '100GiB')
+    .exactOptional()
+    .describe('Most bytes per second that one process reads. Left out: no limit.'),
   shutdownGrace: is
     .duration('0s', '1h')
     .prefault('25s')
@@ -296,9 +309,10 @@ const worker = section({
     .duration('0s', '1h')
     .prefault('10s')
     .describe('How long the list of files must stand still.'),
-}).transform(({ memory, shutdownGrace, createSettle, collectSettle, ...rest }) => ({
+}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, ...rest }) => ({
   ...rest,
-  memoryBytes: memory,
+  ...(memory === undefined ? {} : { memoryBytes: memory }),
+  ...(bandwidth === undefined ? {} : { bandwidthBytes: bandwidth }),
   shutdownGraceMs: shutdownGrace,
   createSettleMs: createSettle,
   collectSettleMs: collectSettle,

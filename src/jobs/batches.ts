@@ -6,28 +6,37 @@ export interface BatchFile {
   readonly size: number | undefined;
 }
 
-const maxFiles = 32;
-const maxBytes = 64 * 1024 * 1024;
+export interface Batch {
+  readonly fileIds: number[];
+  /** Whether it goes into the queue of small files. */
+  readonly small: boolean;
+}
 
-/** Small files share a batch, so that they share its round trips to Postgres; a large one has a batch of its own. */
-export function intoBatches(files: readonly BatchFile[]): number[][] {
-  const batches: number[][] = [];
+/** As many as the upstream gives pre-signed URLs for in one list. */
+const maxFiles = 100;
+const maxBytes = 64 * 1024 * 1024;
+/** Up to here a file is one PUT. */
+const smallBytes = 8 * 1024 * 1024;
+
+/** Small files share a batch, and with it its round trips to Postgres and the upstream; a large one is by itself. */
+export function intoBatches(files: readonly BatchFile[]): Batch[] {
+  const batches: Batch[] = [];
   let open: number[] = [];
   let openBytes = 0;
   for (const { id, size } of files) {
-    if (size === undefined || size > maxBytes / 4) {
-      batches.push([id]);
+    if (size === undefined || size > smallBytes) {
+      batches.push({ fileIds: [id], small: false });
       continue;
     }
     if (open.length === maxFiles || openBytes + size > maxBytes) {
-      batches.push(open);
+      batches.push({ fileIds: open, small: true });
       open = [];
       openBytes = 0;
     }
     open.push(id);
     openBytes += size;
   }
-  if (open.length > 0) batches.push(open);
+  if (open.length > 0) batches.push({ fileIds: open, small: true });
   return batches;
 }
 

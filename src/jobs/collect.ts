@@ -136,10 +136,11 @@ export async function queueTransfers(
   const batches = intoBatches(
     files.map(({ id, announcedSize }) => ({ id, size: announcedSize ?? undefined })),
   );
-  for (const fileIds of batches) {
+  for (const { fileIds, small } of batches) {
     const soonest = Math.min(...fileIds.map((id) => (expiry.get(id) ?? now).getTime()));
     await pipeline.queue.sendTransfer(
       tx,
+      small ? 'transfer-small' : 'transfer',
       { runId: run.id, tenant: run.tenant, fileIds },
       { priority: priorityOf(new Date(soonest), now), afterMs },
     );

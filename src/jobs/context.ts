@@ -6,7 +6,8 @@ import type { Queue } from '../queue/queue.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Database } from '../store/database.ts';
 import type { Run, RunState } from '../store/runs.ts';
-import type { ByteBudget } from '../transfer/budget.ts';
+import type { Bandwidth } from '../transfer/bandwidth.ts';
+import type { Lanes } from '../transfer/memory.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Bounds } from './delays.ts';
 
@@ -59,7 +60,9 @@ export interface Pipeline {
   readonly logger: Logger;
   readonly events: PipelineEvents;
   /** Bytes that all transfers of this process may hold in memory together. */
-  readonly budget: ByteBudget;
+  readonly memory: Lanes;
+  /** Limit on what all transfers of this process read, if there is one. */
+  readonly bandwidth: Bandwidth | undefined;
   /** This process, as history names it: host, pid and a random part. */
   readonly who: string;
   /** Aborted when the process wants to stop: finish what is short, give back the rest. */

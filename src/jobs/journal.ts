@@ -5,12 +5,17 @@ import { deleteUpload, findUpload, insertPart, insertUpload, partsOf } from '../
 import type { Journal } from '../transfer/journal.ts';
 import type { Pipeline } from './context.ts';
 
-/** A file's upload in Postgres, so that the next worker goes on where this one stopped. */
-export function journalOf(pipeline: Pipeline, file: File, sink: string): Journal {
+/**
+ * A file's upload in Postgres, so that the next worker goes on where this one stopped.
+ *
+ * @param fresh whether the file is known to have no upload under way
+ */
+export function journalOf(pipeline: Pipeline, file: File, sink: string, fresh: boolean): Journal {
   const { db, who } = pipeline;
   let uploadId: number | undefined;
   return {
     async load() {
+      if (fresh && uploadId === undefined) return undefined;
       const found = await findUpload(db, file.id);
       if (!found) return undefined;
       uploadId = found.id;

@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
+import { hostname, totalmem } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../log.ts';
 import { Queue } from '../queue/queue.ts';
 import type { Sink } from '../sinks/sink.ts';
 import { databaseError, openDatabase } from '../store/database.ts';
-import { ByteBudget } from '../transfer/budget.ts';
+import { Bandwidth } from '../transfer/bandwidth.ts';
+import { intoLanes, usualMemory } from '../transfer/memory.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Pipeline, SinkBinding } from './context.ts';
 import { gone, openSink, openUpstream } from './outside.ts';
@@ -29,6 +30,7 @@ export interface OpenPipeline extends Pipeline {
 /** Builds what the steps use from the config. Upstream clients and sinks are made when first needed. */
 export async function openPipeline(options: PipelineOptions): Promise<OpenPipeline> {
   const { config, url, logger, draining, working } = options;
+  const { bandwidthBytes: bytesPerSecond } = config.worker;
   const database = await openDatabase(url, config.database.poolSize, logger);
   const queue = await Queue.open({ url, logger, supervise: working }).catch(async (error: unknown) => {
     await database.close();
@@ -43,7 +45,8 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     logger,
     draining,
     events: new EventEmitter(),
-    budget: new ByteBudget(config.worker.memoryBytes),
+    memory: intoLanes(config.worker.memoryBytes ?? usualMemory(availableMemory())),
+    bandwidth: bytesPerSecond === undefined ? undefined : new Bandwidth(bytesPerSecond),
     who: `${hostname()}/${process.pid}/${randomBytes(3).toString('hex')}`,
     upstream(name) {
       const known = clients.get(name);
@@ -67,4 +70,10 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
       await database.close();
     },
   };
+}
+
+/** Bytes of the machine, or of the container if that has a limit. */
+function availableMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

@@ -16,12 +16,15 @@ const transferPayload = z.object({
 
 /** The next short piece of work on one run. */
 export type StepPayload = z.infer<typeof stepPayload>;
-/** A batch of files of one run, copied one after another by one worker. */
+/** A large file, or a batch of small ones of one run, copied by one worker. */
 export type TransferPayload = z.infer<typeof transferPayload>;
+
+/** The queue of large files, one each, and that of small files in batches: neither waits for the other. */
+export type TransferQueue = 'transfer' | 'transfer-small';
 
 /** A queue job this worker holds, as long as `signal` is not aborted. */
 export interface Claim<Payload> {
-  readonly queue: 'step' | 'transfer';
+  readonly queue: 'step' | TransferQueue;
   readonly id: string;
   /** With the id, names this very attempt: another worker that takes over has a higher one. */
   readonly retryCount: number;
@@ -101,10 +104,11 @@ export class Queue {
     };
     await boss.createQueue('step', common);
     await boss.createQueue('transfer', common);
+    await boss.createQueue('transfer-small', common);
     return new Queue(boss, logger);
   }
 
-  /** Starts claiming jobs: up to `steps` and `transfers` of them at once in this process. */
+  /** Starts claiming jobs: up to `steps`, and `transfers` of either kind, at once in this process. */
   async work(handlers: Handlers, concurrency: { steps: number; transfers: number }): Promise<void> {
     const polling = {
       pollingIntervalSeconds: 0.5,
@@ -119,14 +123,15 @@ export class Queue {
         return undefined;
       },
     );
-    await this.#boss.work<unknown, undefined>(
-      'transfer',
-      { ...polling, localConcurrency: concurrency.transfers },
-      async ([job]) => {
-        if (job) await this.#run(job, () => handlers.transfer(claimOf('transfer', job, transferPayload)));
-        return undefined;
-      },
-    );
+    for (const queue of ['transfer', 'transfer-small'] as const)
+      await this.#boss.work<unknown, undefined>(
+        queue,
+        { ...polling, localConcurrency: concurrency.transfers },
+        async ([job]) => {
+          if (job) await this.#run(job, () => handlers.transfer(claimOf(queue, job, transferPayload)));
+          return undefined;
+        },
+      );
   }
 
   async #run(job: Job<unknown>, handle: () => Promise<void>): Promise<void> {
@@ -166,10 +171,11 @@ export class Queue {
   /** Queues transfers in the caller's transaction; a higher priority is claimed first. */
   async sendTransfer(
     tx: Executor,
+    queue: TransferQueue,
     payload: TransferPayload,
     options: { priority: number; afterMs?: number },
   ): Promise<void> {
-    await this.#boss.send('transfer', payload, {
+    await this.#boss.send(queue, payload, {
       // Batches of a run never share a file, so the first one names the batch.
       singletonKey: `${payload.runId}:${payload.fileIds[0] ?? 0}`,
       priority: options.priority,
@@ -214,7 +220,7 @@ function held(answer: unknown): void {
 }
 
 function claimOf<Payload>(
-  queue: 'step' | 'transfer',
+  queue: 'step' | TransferQueue,
   job: Job<unknown>,
   schema: z.ZodType<Payload>,
 ): Claim<Payload> {

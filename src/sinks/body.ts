@@ -15,7 +15,8 @@ function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-function lengthError(announced: number, got: string): SinkError {
+/** A body that is not as long as its source announced. */
+export function lengthError(announced: number, got: string): SinkError {
   return new SinkError('ERR_BODY_LENGTH', `The body was announced with ${announced} bytes but ${got}.`, {
     retryable: true,
     hint: 'The source ended early or changed while it was read; nothing was stored and it is read again.',

@@ -3,6 +3,7 @@ import { constants, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, realpath, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
+import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { crc32 } from 'node:zlib';
 
@@ -214,7 +215,8 @@ export function createFilesystemSink(name: string, options: FilesystemSinkOption
       let sourceError: unknown;
       const source = (async function* () {
         try {
-          yield* guardBody(body, putOptions.length, signal);
+          const pieces = body instanceof Uint8Array ? Readable.from([body]) : body;
+          yield* guardBody(pieces, putOptions.length, signal);
         } catch (error) {
           sourceError = error;
           throw error;

@@ -1,6 +1,9 @@
+import { Readable } from 'node:stream';
+import { crc32 } from 'node:zlib';
+
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 
-import { guardBody } from './body.ts';
+import { guardBody, lengthError } from './body.ts';
 import { encodeCrc32 } from './checksum.ts';
 import { partSize } from './part-size.ts';
 import { BufferPool, cutIntoParts } from './parts.ts';
@@ -29,19 +32,19 @@ interface Put {
   readonly stop: (reason: unknown) => void;
 }
 
-async function putSingle(put: Put, part: Part): Promise<PutResult> {
+async function putSingle(put: Put, bytes: Uint8Array, checksum: number): Promise<PutResult> {
   const { bucket, settings, key, options, signal } = put;
   const command = new PutObjectCommand({
     ...describeObject(bucket, settings, key, options),
-    Body: part.bytes,
-    ContentLength: part.bytes.length,
-    ChecksumCRC32: encodeCrc32(part.crc32),
+    Body: bytes,
+    ContentLength: bytes.byteLength,
+    ChecksumCRC32: encodeCrc32(checksum),
   });
   const answer = await bucket.call('PutObject', key, signal, () =>
     bucket.client.send(command, { abortSignal: signal }),
   );
-  options.onProgress?.(part.bytes.length);
-  return { ...part.upTo, parts: 1, ...bareEtag(answer.ETag) };
+  options.onProgress?.(bytes.byteLength);
+  return { bytes: bytes.byteLength, crc32: checksum, parts: 1, ...bareEtag(answer.ETag) };
 }
 
 /** A multipart upload that a single body is streamed into. */
@@ -121,12 +124,12 @@ class StreamedUpload {
   }
 }
 
-/** Streams a body into the bucket: one PutObject if it fits into one part, else a multipart upload. */
+/** Puts a body into the bucket: one PutObject if it fits into one part, else a multipart upload. */
 export async function putObject(
   bucket: S3Bucket,
   settings: PutSettings,
   key: string,
-  body: AsyncIterable<Uint8Array>,
+  body: AsyncIterable<Uint8Array> | Uint8Array,
   options: PutOptions,
 ): Promise<PutResult> {
   const stopping = new AbortController();
@@ -135,6 +138,11 @@ export async function putObject(
   const put: Put = { bucket, settings, key, options, signal, stop };
 
   const { length } = options;
+  if (body instanceof Uint8Array) {
+    if (length !== undefined && length !== body.byteLength)
+      throw lengthError(length, `has ${body.byteLength}`);
+    if (body.byteLength <= settings.partSize) return putSingle(put, body, crc32(body));
+  }
   const sizeOf = (number: number) => {
     const size = partSize(number, settings.partSize, length);
     return length === undefined ? size : Math.min(size, Math.max(length, 1));
@@ -143,8 +151,9 @@ export async function putObject(
   let upload: StreamedUpload | undefined;
   let whole: Part['upTo'] = { bytes: 0, crc32: 0 };
   try {
-    for await (const part of cutIntoParts(guardBody(body, length, signal), sizeOf, new BufferPool())) {
-      if (part.last && part.number === 1) return await putSingle(put, part);
+    const pieces = body instanceof Uint8Array ? Readable.from([body]) : body;
+    for await (const part of cutIntoParts(guardBody(pieces, length, signal), sizeOf, new BufferPool())) {
+      if (part.last && part.number === 1) return await putSingle(put, part.bytes, part.crc32);
       upload ??= await StreamedUpload.begin(put);
       await upload.send(part);
       whole = part.upTo;

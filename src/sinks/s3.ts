@@ -29,7 +29,7 @@ export interface S3SinkDeps {
 }
 
 function settingsOf(options: S3SinkOptions, log: Logger | undefined): PutSettings {
-  const { partSize = 8 * MiB, concurrency = 4, sse, storageClass } = options;
+  const { partSize = 8 * MiB, concurrency = 8, sse, storageClass } = options;
   if (!Number.isInteger(partSize) || partSize < minPartSize || partSize > maxPartSize)
     throw new UsageError(`partSize must be from ${minPartSize} to ${maxPartSize} bytes, not ${partSize}.`);
   if (!Number.isInteger(concurrency) || concurrency < 1)
@@ -139,7 +139,7 @@ export function createS3Sink(name: string, options: S3SinkOptions, deps: S3SinkD
 
     uploads: {
       parallel: settings.concurrency,
-      partSize: (length) => partSize(1, settings.partSize, length),
+      partSize: (length, most) => partSize(1, settings.partSize, length, most),
       async begin(key, putOptions = {}) {
         return beginUpload(bucket, settings, objectKey(key), putOptions, putOptions.signal);
       },

@@ -70,10 +70,14 @@ export interface SentPart {
 
 /** Uploads in parts that can be continued by another process, in any order, several parts at a time. */
 export interface ResumableUploads {
-  /** Parts of one object that are sent at a time; a `put` in parts sends as many. */
+  /** Most parts of one object that are sent at a time; a `put` in parts sends as many. */
   readonly parallel: number;
-  /** Bytes of every part but the last, for an object of so many bytes. An object of no more than this is one `put`. */
-  partSize(length: number): number;
+  /**
+   * Bytes of every part but the last, for an object of so many bytes. An object of no more than this is one `put`.
+   *
+   * @param most bytes that a part should not exceed, as far as the store's limit on parts allows
+   */
+  partSize(length: number, most?: number): number;
   /** Begins an upload; nothing is visible under the key until `complete`. S3: CreateMultipartUpload. */
   begin(key: string, options?: PutOptions): Promise<Upload>;
   /** Sends one part. The bytes may be reused once it settles. S3: UploadPart. */
@@ -116,14 +120,15 @@ export interface Sink {
   readonly uri: string;
 
   /**
-   * Streams the body into the store under `key`, replacing what was there.
+   * Streams the body into the store under `key`, replacing what was there. Bytes in memory may be used again once it
+   * settles.
    *
    * - Atomic: the key shows the old object or the whole new one, never a part of it. When the body throws, ends
    *   before or goes beyond `length`, or the signal aborts, nothing becomes visible and what was begun is removed.
    * - Bounded: memory does not grow with the body; the body is pulled only as fast as the store accepts.
    * - Durable: once it resolves, the store has acknowledged the bytes (S3: 200; filesystem: fsync of file and folder).
    */
-  put(key: string, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<PutResult>;
+  put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array, options?: PutOptions): Promise<PutResult>;
 
   /** What lies under `key` now, or undefined if nothing does. S3: HeadObject with ChecksumMode. */
   stat(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;

@@ -111,15 +111,13 @@ export async function claimFiles(
   return claimed.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
 }
 
-type FilePatch = Partial<
-  Pick<File, 'size' | 'crc32' | 'etag' | 'sourceEtag' | 'proof' | 'attempts' | 'holdups'>
->;
+type FilePatch = Partial<Pick<File, 'attempts' | 'holdups'>>;
 
-/** Moves one file out of the hands of its claim and says so in the run's history. Sets verified_at by the state. */
+/** Moves one file out of the hands of its claim and says so in the run's history. */
 export async function moveFile(
   tx: Transaction,
   file: Pick<File, 'id' | 'runId' | 'state'>,
-  to: Exclude<FileState, 'transferring' | 'deleted'>,
+  to: Exclude<FileState, 'transferring' | 'verified' | 'deleted'>,
   who: string,
   reason?: string,
   patch: FilePatch = {},
@@ -131,12 +129,55 @@ export async function moveFile(
       state: to,
       reason: reason ?? null,
       claim: null,
-      ...(to === 'verified' ? { verifiedAt: sql`clock_timestamp()` } : {}),
     })
     .where(eq(files.id, file.id));
   await appendHistory(tx, [
     { runId: file.runId, subject: 'file', fileId: file.id, from: file.state, to, who, reason },
   ]);
+}
+
+/** What is known of a file once it is verified. */
+export interface VerifiedFile {
+  readonly file: Pick<File, 'id' | 'runId' | 'state' | 'attempts'>;
+  /** Bytes. */
+  readonly size: number;
+  /** Eight hex digits. */
+  readonly crc32: string;
+  readonly etag: string | null;
+  readonly sourceEtag: string | null;
+  readonly proof: NonNullable<File['proof']>;
+}
+
+/** Notes that files are verified in the sink, and says so in their run's history: two statements, however many. */
+export async function verifyFiles(
+  tx: Transaction,
+  verified: readonly VerifiedFile[],
+  who: string,
+): Promise<void> {
+  if (verified.length === 0) return;
+  const column = <T>(value: (row: VerifiedFile) => T) => sql.param(verified.map(value));
+  await tx.execute(sql`
+    update udm_sync.files f set state = 'verified', reason = 'proof: ' || v.proof, claim = null,
+      size = v.size, crc32 = v.crc32, etag = v.etag, source_etag = v.source_etag, proof = v.proof,
+      attempts = v.attempts, holdups = 0, verified_at = clock_timestamp()
+    from unnest(${column(({ file }) => file.id)}::bigint[], ${column(({ size }) => size)}::bigint[],
+      ${column(({ crc32 }) => crc32)}::text[], ${column(({ etag }) => etag)}::text[],
+      ${column(({ sourceEtag }) => sourceEtag)}::text[], ${column(({ proof }) => proof)}::text[],
+      ${column(({ file }) => file.attempts + 1)}::int[])
+      as v(id, size, crc32, etag, source_etag, proof, attempts)
+    where f.id = v.id`);
+  await appendHistory(
+    tx,
+    verified.map(({ file, proof }) => ({
+      runId: file.runId,
+      subject: 'file',
+      fileId: file.id,
+      from: file.state,
+      to: 'verified',
+      who,
+      reason: `proof: ${proof}`,
+    })),
+  );
 }
 
 /** Notes that files are gone upstream: deleted by us, after they were verified. */

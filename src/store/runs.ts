@@ -188,7 +188,7 @@ const liveStep = sql.raw(
   `select 1 from ${queueSchema}.job j where j.name = 'step' and j.state < 'completed'`,
 );
 const liveTransfer = sql.raw(
-  `select 1 from ${queueSchema}.job j where j.name = 'transfer' and j.state < 'completed'`,
+  `select 1 from ${queueSchema}.job j where j.name in ('transfer', 'transfer-small') and j.state < 'completed'`,
 );
 
 /** Whether a transfer of the run is waiting or active in the queue. */

@@ -1,4 +1,4 @@
-import { asc, eq, sql } from 'drizzle-orm';
+import { asc, eq, inArray, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { files, parts, runs, uploads } from '../../drizzle/schema.ts';
 import type { Executor } from './database.ts';
@@ -40,6 +40,15 @@ function parsed(row: typeof uploads.$inferSelect): StoredUpload {
 export async function findUpload(db: Executor, fileId: number): Promise<StoredUpload | undefined> {
   const [row] = await db.select().from(uploads).where(eq(uploads.fileId, fileId));
   return row && parsed(row);
+}
+
+/** Which of the files have an upload under way. */
+export async function filesWithUploads(db: Executor, fileIds: readonly number[]): Promise<Set<number>> {
+  const rows = await db
+    .select({ fileId: uploads.fileId })
+    .from(uploads)
+    .where(inArray(uploads.fileId, [...fileIds]));
+  return new Set(rows.map((row) => row.fileId));
 }
 
 /** The parts of an upload, by number. */

@@ -10,12 +10,15 @@ export class Source {
   readonly #download: (url: PresignedUrl, options: DownloadOptions) => Promise<Download>;
   #url: Promise<PresignedUrl> | undefined;
 
+  /** @param first a URL that is at hand already */
   constructor(
     locate: () => Promise<PresignedUrl>,
     download: (url: PresignedUrl, options: DownloadOptions) => Promise<Download>,
+    first?: PresignedUrl,
   ) {
     this.#locate = locate;
     this.#download = download;
+    if (first) this.#url = Promise.resolve(first);
   }
 
   /** Opens the file or a range of it. A URL found too old is replaced once; a new one that is too old is an error. */

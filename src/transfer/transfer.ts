@@ -1,20 +1,20 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
 import { UdmSyncError } from '../errors.ts';
-import { combineCrc32 } from '../sinks/crc32-combine.ts';
-import { BufferPool } from '../sinks/parts.ts';
-import type { PutOptions, ResumableUploads, SentPart, Sink } from '../sinks/sink.ts';
+import type { PutOptions, ResumableUploads, Sink } from '../sinks/sink.ts';
 import type { Download } from '../udm/types.ts';
-import type { ByteBudget } from './budget.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import { inParts } from './in-parts.ts';
 import type { Journal, UploadRecord } from './journal.ts';
+import type { Memory } from './memory.ts';
 import type { Source } from './source.ts';
+import { oneObject, oneStream } from './whole.ts';
 
 export interface TransferOptions {
   readonly source: Source;
   readonly sink: Sink;
   readonly key: string;
   readonly journal: Journal;
-  readonly budget: ByteBudget;
+  readonly memory: Memory;
+  readonly bandwidth: Bandwidth | undefined;
   readonly signal: AbortSignal;
   /** Metadata and content type of the object. */
   readonly put: Pick<PutOptions, 'metadata' | 'contentType'>;
@@ -34,13 +34,8 @@ export interface Transferred {
   readonly resumed: number;
 }
 
-const buffers = new BufferPool();
-
-/** Reads of one range that fail without a byte of progress, before the transfer fails. */
-const barrenReads = 4;
-const firstPauseMs = 200;
-/** What one stream into a sink without parts holds in memory, about. */
-const plainStreamBytes = 1024 * 1024;
+/** Parts of one file that the memory should hold at least; it limits how large parts become. */
+const partsInMemory = 6;
 
 /**
  * Brings one file from the upstream into the sink.
@@ -48,16 +43,16 @@ const plainStreamBytes = 1024 * 1024;
  * A large file from a source with ranges and a strong ETag goes in parts, several at a time, and each acknowledged
  * part is journalled: whoever comes after a crash reads only what is missing. Anything else is one stream.
  *
- * @throws UdmSyncError of the source (ERR_DOWNLOAD_*, ERR_PRESIGNED_*) or the sink
+ * @throws UdmSyncError of the source (ERR_DOWNLOAD_*, ERR_PRESIGNED_*, ERR_SOURCE_MD5) or the sink
  */
 export async function transfer(options: TransferOptions): Promise<Transferred> {
   const { sink, journal } = options;
   const { uploads } = sink;
-  if (!uploads) return wholeStream(options, await options.source.open({ signal: options.signal }));
+  if (!uploads) return oneStream(options, await options.source.open({ signal: options.signal }));
   const known = await journal.load();
   if (known) {
     try {
-      return await inParts(options, uploads, known, known.parts, undefined);
+      return await inParts(options, uploads, known, known.parts);
     } catch (error) {
       const reason = startsOver(error);
       if (reason === undefined) throw error;
@@ -75,7 +70,7 @@ export async function transfer(options: TransferOptions): Promise<Transferred> {
     await journal.forget(reason);
     // A source that turned out not to serve ranges still gives a stream.
     if (hasCode(error, 'ERR_RANGE_IGNORED'))
-      return wholeStream(options, await options.source.open({ signal: options.signal }));
+      return oneStream(options, await options.source.open({ signal: options.signal }));
     throw error;
   }
 }
@@ -94,9 +89,9 @@ function hasCode(error: unknown, code: string): boolean {
 }
 
 async function fresh(options: TransferOptions, uploads: ResumableUploads): Promise<Transferred> {
-  const { source, journal, signal, announcedSize } = options;
-  const expected = announcedSize ?? 0;
-  const firstSize = uploads.partSize(expected);
+  const { source, memory, signal, announcedSize } = options;
+  const mostPartSize = Math.floor(memory.total / partsInMemory);
+  const firstSize = uploads.partSize(announcedSize ?? 0, mostPartSize);
   // A file that fits into one part is asked for as a whole: that works for every source.
   const small = announcedSize !== undefined && announcedSize <= firstSize;
   const first = await (small
@@ -107,220 +102,43 @@ async function fresh(options: TransferOptions, uploads: ResumableUploads): Promi
         throw error;
       }));
   const { total, etag } = first;
-  const partable = first.status === 206 && total !== undefined && total > firstSize && etag !== undefined;
-  if (!partable) {
-    const whole = first.status === 200 || (total !== undefined && total <= firstSize);
-    if (whole) return wholeStream(options, first);
-    first.destroy();
-    return wholeStream(options, await source.open({ signal }));
+  if (first.status === 206 && total !== undefined && total > firstSize && etag !== undefined) {
+    const partSize = uploads.partSize(total, mostPartSize);
+    return begin(options, uploads, { partSize, length: total, sourceEtag: etag }, firstSize, first);
   }
-  const partSize = uploads.partSize(total);
-  const upload = await uploads.begin(options.key, { ...options.put, signal }).catch((error: unknown) => {
-    first.destroy();
-    throw error;
-  });
-  const record: UploadRecord = { upload, partSize, length: total, sourceEtag: etag };
-  await journal.begun(record).catch(async (error: unknown) => {
-    first.destroy();
-    await uploads.abort(upload);
-    throw error;
-  });
-  if (partSize !== firstSize) first.destroy();
-  return inParts(options, uploads, record, [], partSize === firstSize ? first : undefined);
+  const isWhole = first.status === 200 || (total !== undefined && total <= firstSize);
+  if (isWhole && hasLength(first) && first.length <= firstSize) return oneObject(options, first);
+  if (isWhole) return oneStream(options, first);
+  first.destroy();
+  return oneStream(options, await source.open({ signal }));
 }
 
-/** One stream into the sink, which cuts it itself where it must. */
-async function wholeStream(options: TransferOptions, download: Download): Promise<Transferred> {
-  const { sink, key, put, signal, budget, onProgress } = options;
-  const total = download.length;
-  const release = await budget.acquire(streamBytes(sink, total), signal).catch((error: unknown) => {
-    download.destroy();
-    throw error;
-  });
-  try {
-    const result = await sink.put(key, download.body, {
-      ...put,
-      ...(total === undefined ? {} : { length: total }),
-      signal,
-      onProgress: (bytes) => onProgress?.(bytes, total),
-    });
-    return {
-      bytes: result.bytes,
-      crc32: result.crc32,
-      etag: result.etag,
-      sourceEtag: download.etag,
-      resumed: 0,
-    };
-  } finally {
-    download.destroy();
-    release();
-  }
+function hasLength(download: Download): download is Download & { readonly length: number } {
+  return download.length !== undefined;
 }
 
-function streamBytes(sink: Sink, length: number | undefined): number {
-  if (!sink.uploads) return plainStreamBytes;
-  const partSize = sink.uploads.partSize(length ?? 0);
-  // A stream of several parts has the one that fills and those that are being sent.
-  return length !== undefined && length <= partSize
-    ? Math.max(length, 1)
-    : partSize * (sink.uploads.parallel + 1);
-}
-
-async function inParts(
+/** Begins an upload in parts, and puts it on record before the first part is sent. */
+async function begin(
   options: TransferOptions,
   uploads: ResumableUploads,
-  record: UploadRecord,
-  journalled: readonly SentPart[],
-  first: Download | undefined,
+  plan: Omit<UploadRecord, 'upload'>,
+  firstSize: number,
+  first: Download,
 ): Promise<Transferred> {
-  const { journal, signal, onProgress } = options;
-  const { upload, partSize, length, sourceEtag } = record;
-  const count = Math.ceil(length / partSize);
-  const sent = new Map(journalled.map((part) => [part.number, part]));
-  // What Postgres knows and the store does not is sent again. A complete set is settled by completing it.
-  if (sent.size > 0 && sent.size < count) {
-    const stored = await uploads.list(upload, signal);
-    if (stored === 'unknown') throw gone(upload.key);
-    if (stored !== 'unlisted')
-      for (const part of [...sent.values()])
-        if (stored.get(part.number) !== part.size) sent.delete(part.number);
-  }
-  const resumed = sumOf(sent.values());
-  let acknowledged = resumed;
-  onProgress?.(acknowledged, length);
-
-  const missing = Array.from({ length: count }, (_, index) => index + 1).filter(
-    (number) => !sent.has(number),
-  );
-  const stop = new AbortController();
-  const within = AbortSignal.any([signal, stop.signal]);
-  const worker = async () => {
-    for (let number = missing.shift(); number !== undefined; number = missing.shift()) {
-      const part = await onePart(options, uploads, record, number, number === 1 ? first : undefined, within);
-      await journal.sent(part);
-      sent.set(number, part);
-      acknowledged += part.size;
-      onProgress?.(acknowledged, length);
-    }
-  };
-  const workers = Array.from({ length: Math.min(uploads.parallel, missing.length) }, async () => {
-    try {
-      await worker();
-    } catch (error) {
-      stop.abort(error);
-      throw error;
-    }
-  });
-  await Promise.allSettled(workers);
-  first?.destroy();
-  signal.throwIfAborted();
-  // The first failure stopped the others; theirs is only that they were stopped.
-  stop.signal.throwIfAborted();
-
-  const parts = [...sent.values()].sort((a, b) => a.number - b.number);
-  const whole = {
-    bytes: length,
-    crc32: parts.reduce((sum, part) => combineCrc32(sum, part.crc32, part.size), 0),
-  };
-  const { etag } = await uploads.complete(upload, parts, whole);
-  await journal.forget('complete');
-  return { ...whole, etag, sourceEtag, resumed };
-}
-
-function sumOf(parts: Iterable<SentPart>): number {
-  let sum = 0;
-  for (const part of parts) sum += part.size;
-  return sum;
-}
-
-function gone(key: string): UdmSyncError {
-  return new UdmSyncError('ERR_UPLOAD_GONE', `The store no longer knows the unfinished upload of ${key}.`, {
-    retryable: true,
-  });
-}
-
-/** Reads one range into memory, and sends it as one part. */
-async function onePart(
-  options: TransferOptions,
-  uploads: ResumableUploads,
-  record: UploadRecord,
-  number: number,
-  first: Download | undefined,
-  signal: AbortSignal,
-): Promise<SentPart> {
-  const { partSize, length, upload } = record;
-  const start = (number - 1) * partSize;
-  const size = Math.min(partSize, length - start);
-  // Whole parts, also for the shorter last one: buffers of one size are used again and again.
-  const release = await options.budget.acquire(partSize, signal);
-  const lent = buffers.acquire(partSize);
-  const buffer = lent.subarray(0, size);
+  const { key, put, journal, signal } = options;
+  let record: UploadRecord;
   try {
-    await readRange(options.source, record.sourceEtag, start, buffer, first, signal);
-    return await uploads.send(upload, number, buffer, crc32(buffer), signal);
-  } finally {
-    buffers.release(lent);
-    release();
-  }
-}
-
-/** Fills the buffer from byte `start` of the file, going on at the byte after every break that made progress. */
-async function readRange(
-  source: Source,
-  etag: string,
-  start: number,
-  buffer: Buffer,
-  first: Download | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  let got = 0;
-  let barren = 0;
-  let open = first;
-  for (;;) {
-    const before = got;
-    try {
-      const download =
-        open ??
-        (await source.open({ start: start + got, end: start + buffer.length - 1, ifMatch: etag, signal }));
-      open = undefined;
-      try {
-        checkRange(download, etag);
-        for await (const chunk of download.body) {
-          signal.throwIfAborted();
-          if (got + chunk.byteLength > buffer.length) throw rangeIgnored();
-          buffer.set(chunk, got);
-          got += chunk.byteLength;
-        }
-      } finally {
-        download.destroy();
-      }
-      if (got === buffer.length) return;
-      throw new UdmSyncError('ERR_DOWNLOAD_TRUNCATED', `A range ended ${buffer.length - got} bytes early.`, {
-        retryable: true,
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (got === buffer.length) return;
-      if (!(error instanceof UdmSyncError) || !error.retryable || startsOver(error) !== undefined)
-        throw error;
-      barren = got > before ? 0 : barren + 1;
-      if (barren >= barrenReads) throw error;
-      await delay(firstPauseMs * 2 ** barren * (0.5 + Math.random()), undefined, { signal });
-    }
-  }
-}
-
-function checkRange(download: Download, etag: string): void {
-  if (download.status !== 206) throw rangeIgnored();
-  // A source that ignores If-Match still says what it serves.
-  if (download.etag !== undefined && download.etag !== etag)
-    throw new UdmSyncError('ERR_PRESIGNED_CHANGED', 'The file has changed upstream while it was read.', {
-      retryable: true,
+    const upload = await uploads.begin(key, { ...put, signal });
+    record = { upload, ...plan };
+    await journal.begun(record).catch(async (error: unknown) => {
+      await uploads.abort(upload);
+      throw error;
     });
-}
-
-function rangeIgnored(): UdmSyncError {
-  return new UdmSyncError('ERR_RANGE_IGNORED', 'The upstream answered a range with something else.', {
-    retryable: true,
-  });
+  } catch (error) {
+    first.destroy();
+    throw error;
+  }
+  if (plan.partSize === firstSize) return inParts(options, uploads, record, [], first);
+  first.destroy();
+  return inParts(options, uploads, record, []);
 }

@@ -37,7 +37,8 @@ describe('a correct file', () => {
           prefix: '',
           forcePathStyle: false,
           partSizeBytes: 8_388_608,
-          concurrency: 4,
+          concurrency: 8,
+          signPayload: 'auto',
           verify: 'head',
         },
         disk: { name: 'disk', directory: '/data', verify: 'read' },
@@ -56,7 +57,6 @@ describe('a correct file', () => {
       worker: {
         exports: 8,
         transfers: 4,
-        memoryBytes: 134_217_728,
         shutdownGraceMs: 25_000,
         poll: { minMs: 5000, maxMs: 120_000 },
         createSettleMs: 30_000,

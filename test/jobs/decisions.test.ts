@@ -93,17 +93,22 @@ describe('batches', () => {
       fc.property(fc.array(fc.option(fc.integer({ min: 0, max: 100_000_000 }))), (sizes) => {
         const files = sizes.map((size, id) => ({ id, size: size ?? undefined }));
         const batches = intoBatches(files);
-        expect(batches.flat().sort((a, b) => a - b)).toEqual(files.map((file) => file.id));
-        for (const batch of batches) {
-          const bytes = batch.reduce((sum, id) => sum + (sizes[id] ?? 0), 0);
-          expect(batch.length).toBeGreaterThan(0);
-          if (batch.length > 1) expect(bytes).toBeLessThanOrEqual(64 * 1024 * 1024);
+        expect(batches.flatMap(({ fileIds }) => fileIds).sort((a, b) => a - b)).toEqual(
+          files.map((file) => file.id),
+        );
+        for (const { fileIds, small } of batches) {
+          const bytes = fileIds.reduce((sum, id) => sum + (sizes[id] ?? Infinity), 0);
+          if (small) expect(bytes).toBeLessThanOrEqual(64 * 1024 * 1024);
+          else expect(fileIds).toHaveLength(1);
+          expect(small).toBe(fileIds.every((id) => (sizes[id] ?? Infinity) <= 8 * 1024 * 1024));
         }
       }),
     );
     expect(
-      intoBatches(Array.from({ length: 33 }, (_, id) => ({ id, size: 10 }))).map((batch) => batch.length),
-    ).toEqual([32, 1]);
+      intoBatches(Array.from({ length: 101 }, (_, id) => ({ id, size: 10 }))).map(
+        ({ fileIds }) => fileIds.length,
+      ),
+    ).toEqual([100, 1]);
   });
 
   test('what expires sooner comes first', () => {

@@ -109,7 +109,7 @@ describe('what the upstream says cannot be trusted blindly', () => {
     // The first file is late, so that the second of its name is there before it has been copied.
     const transferAt = (when: ReturnType<typeof sql>) =>
       pipeline.db.execute(
-        sql`update udm_sync_queue.job set start_after = ${when} where name = 'transfer' and state < 'active'`,
+        sql`update udm_sync_queue.job set start_after = ${when} where name like 'transfer%' and state < 'active'`,
       );
     await transferAt(sql`now() + interval '1 hour'`);
     blocked.remove();
@@ -189,7 +189,7 @@ describe('a run in whose way something comes', () => {
     // As a killed worker leaves it: a file held by the claim of a queue job that will be handed out again.
     await observer.db.execute(sql`
       update udm_sync.files set state = 'transferring',
-        claim = (select id::text from udm_sync_queue.job where name = 'transfer' and state < 'completed' limit 1)`);
+        claim = (select id::text from udm_sync_queue.job where name like 'transfer%' and state < 'completed' limit 1)`);
     await requestCancel(observer, run.id);
     harness.simulator.faults.clear();
     await harness.worker();

@@ -4,7 +4,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { createSink } from '../../src/sinks/index.ts';
 import type { SentPart, Sink } from '../../src/sinks/sink.ts';
 import { createLogger } from '../../src/log.ts';
-import { ByteBudget } from '../../src/transfer/budget.ts';
+import type { Bandwidth } from '../../src/transfer/bandwidth.ts';
+import { Memory } from '../../src/transfer/memory.ts';
 import type { Journal, UploadRecord } from '../../src/transfer/journal.ts';
 import { Source } from '../../src/transfer/source.ts';
 import { transfer } from '../../src/transfer/transfer.ts';
@@ -93,7 +94,7 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
 
     function bring(
       name: string,
-      change: { signal?: AbortSignal; announcedSize?: number; budget?: ByteBudget } = {},
+      change: { signal?: AbortSignal; announcedSize?: number; memory?: Memory; bandwidth?: Bandwidth } = {},
     ) {
       const source = new Source(
         async () => {
@@ -107,14 +108,16 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
       const {
         signal = new AbortController().signal,
         announcedSize,
-        budget = new ByteBudget(64 * MiB),
+        memory = new Memory(64 * MiB),
+        bandwidth,
       } = change;
       return transfer({
         source,
         sink,
         key: name,
         journal,
-        budget,
+        memory,
+        bandwidth,
         signal,
         put: {},
         announcedSize,
@@ -251,28 +254,28 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
     });
 
     test('reads as many ranges at a time as the sink sends parts', async () => {
-      const budget = new ByteBudget(64 * MiB);
+      const memory = new Memory(64 * MiB);
       simulator.addFile({ name: 'wide.zip', size: 40 * MiB });
       simulator.faults.add({ endpoint: 'GET /s3/{filename}', kind: 'delay', ms: 2000, nth: 2, times: 100 });
       const stop = new AbortController();
-      const ended = expect(bring('wide.zip', { signal: stop.signal, budget })).rejects.toThrow('enough');
+      const ended = expect(bring('wide.zip', { signal: stop.signal, memory })).rejects.toThrow('enough');
       await expect
-        .poll(() => [journal.parts.size, budget.used], { timeout: 10_000 })
+        .poll(() => [journal.parts.size, memory.used], { timeout: 10_000 })
         .toEqual([1, 3 * 5 * MiB]);
       stop.abort(new Error('enough'));
       await ended;
-      expect(budget.used).toBe(0);
+      expect(memory.used).toBe(0);
     });
 
     test('of many files at once stays within the budget', async () => {
-      const budget = new ByteBudget(12 * MiB);
+      const memory = new Memory(12 * MiB);
       const names = Array.from({ length: 5 }, (_, index) => `many-${index}.zip`);
       for (const name of names) simulator.addFile({ name, size: 11 * MiB });
       let most = 0;
       const watched = names.map(async (name) => {
         const own = new MemoryJournal();
         own.onSent = () => {
-          most = Math.max(most, budget.used);
+          most = Math.max(most, memory.used);
         };
         const source = new Source(
           async () => {
@@ -283,28 +286,37 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
           (url, options) => upstream.download(url, options),
         );
         const { signal } = new AbortController();
-        return transfer({ source, sink, key: name, journal: own, budget, signal, put: {} });
+        return transfer({
+          source,
+          sink,
+          key: name,
+          journal: own,
+          memory,
+          bandwidth: undefined,
+          signal,
+          put: {},
+        });
       });
       for (const [index, result] of (await Promise.all(watched)).entries())
         await expectStored(names[index] ?? '', result);
       expect(most).toBeLessThanOrEqual(12 * MiB);
-      expect(budget.used).toBe(0);
+      expect(memory.used).toBe(0);
     });
   },
 );
 
 describe('the budget', () => {
   test('serves in order, gives a too large request everything, and forgets who gave up', async () => {
-    const budget = new ByteBudget(10);
-    const first = await budget.acquire(6);
+    const memory = new Memory(10);
+    const first = await memory.acquire(6);
     const order: string[] = [];
-    const big = budget.acquire(100).then((release) => {
+    const big = memory.acquire(100).then((release) => {
       order.push('big');
       return release;
     });
     const stop = new AbortController();
-    const left = budget.acquire(1, stop.signal);
-    const small = budget.acquire(2).then((release) => {
+    const left = memory.acquire(1, stop.signal);
+    const small = memory.acquire(2).then((release) => {
       order.push('small');
       return release;
     });
@@ -316,6 +328,6 @@ describe('the budget', () => {
     (await big)();
     (await small)();
     expect(order).toEqual(['big', 'small']);
-    expect(budget.used).toBe(0);
+    expect(memory.used).toBe(0);
   });
 });

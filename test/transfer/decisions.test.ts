@@ -1,0 +1,103 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Bandwidth } from '../../src/transfer/bandwidth.ts';
+import { intoLanes, Memory, usualMemory } from '../../src/transfer/memory.ts';
+import { firstParallelism, nextParallelism } from '../../src/transfer/parallelism.ts';
+
+const MiB = 1024 * 1024;
+
+describe('parts in flight', () => {
+  /** Where it settles, on a link that gives so many bytes per second to so many connections. */
+  function settle(rateOf: (connections: number) => number, most: number, rounds = 200): number[] {
+    let now = firstParallelism(most);
+    const limits: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      now = nextParallelism(now, rateOf(now.limit), most);
+      limits.push(now.limit);
+    }
+    return limits;
+  }
+
+  test('grow as long as each connection brings its own bytes', () => {
+    expect(Math.max(...settle((connections) => connections * MiB, 16))).toBe(16);
+  });
+
+  test('stay few on a link that is full, trying one more now and then', () => {
+    const limits = settle(() => 100 * MiB, 16);
+    expect(Math.max(...limits)).toBe(5);
+    expect(limits.filter((limit) => limit === 5).length).toBeLessThan(limits.length / 4);
+  });
+
+  test('are halved when the rate breaks down, and come back', () => {
+    let now = firstParallelism(8);
+    for (let round = 0; round < 3; round += 1) now = nextParallelism(now, now.limit * MiB, 8);
+    const before = now.proven;
+    now = nextParallelism({ ...now, limit: before }, 0.1 * MiB, 8);
+    expect(now.limit).toBe(Math.floor(before / 2));
+    for (let round = 0; round < 100; round += 1) now = nextParallelism(now, now.limit * MiB, 8);
+    expect(now.limit).toBe(8);
+  });
+
+  test('are always from one to the most', () => {
+    const rates = fc.array(fc.double({ min: 0, max: 1e10, noNaN: true }), { maxLength: 100 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 64 }), rates, (most, given) => {
+        let now = firstParallelism(most);
+        for (const rate of given) {
+          now = nextParallelism(now, rate, most);
+          expect(now.limit).toBeGreaterThanOrEqual(1);
+          expect(now.limit).toBeLessThanOrEqual(most);
+        }
+      }),
+    );
+  });
+});
+
+describe('the bandwidth limit', () => {
+  test('grants no more than its rate over any time, and whoever comes late has lost nothing', () => {
+    let clock = 0;
+    const limit = new Bandwidth(1000, () => clock);
+    expect(limit.take(500)).toBe(0);
+    expect(limit.take(500)).toBe(500);
+    expect(limit.take(1000)).toBe(1000);
+    clock = 10_000;
+    // Time in which nobody read is not saved up.
+    expect(limit.take(2000)).toBe(0);
+    expect(limit.take(1)).toBe(2000);
+  });
+});
+
+describe('memory', () => {
+  test('is a quarter of what there is, within bounds', () => {
+    expect(usualMemory(512 * MiB)).toBe(128 * MiB);
+    expect(usualMemory(100 * MiB)).toBe(64 * MiB);
+    expect(usualMemory(64 * 1024 * MiB)).toBe(512 * MiB);
+  });
+
+  test('is divided so that neither kind of file waits for the other', () => {
+    expect(intoLanes(128 * MiB)).toMatchObject({ small: { total: 32 * MiB }, large: { total: 96 * MiB } });
+    expect(intoLanes(16 * MiB)).toMatchObject({ small: { total: 4 * MiB }, large: { total: 12 * MiB } });
+  });
+
+  test('lends the same buffers again, and exactly as many bytes as asked for', async () => {
+    const memory = new Memory(32 * MiB);
+    const first = await memory.lend(8 * MiB - 5);
+    expect(first.buffer).toHaveLength(8 * MiB - 5);
+    const { buffer } = first.buffer;
+    first.release();
+    first.release();
+    expect(memory.used).toBe(0);
+    const second = await memory.lend(8 * MiB);
+    expect(second.buffer.buffer).toBe(buffer);
+    expect(memory.used).toBe(8 * MiB);
+  });
+
+  test('keeps no spare buffers beyond its total, whatever sizes come', async () => {
+    const memory = new Memory(16 * MiB);
+    for (let size = 1; size <= 16; size += 1) (await memory.lend(size * MiB)).release();
+    expect(memory.spare + memory.used).toBeLessThanOrEqual(16 * MiB);
+    const held = await memory.lend(12 * MiB);
+    expect(memory.spare + memory.used).toBeLessThanOrEqual(16 * MiB);
+    held.release();
+  });
+});
