@@ -41,8 +41,9 @@ export class Memory {
   /** Waits until so many bytes are free, and lends a buffer. A request for more than there is gets all of it, alone. */
   async lend(bytes: number, signal?: AbortSignal): Promise<Loan> {
     const size = sizeOf(bytes);
-    const giveBack = await this.acquire(size, signal);
+    const giveBack = await this.#claim(size, signal);
     const whole = this.#take(size);
+    this.#shed(this.#free);
     let lent = true;
     return {
       buffer: whole.subarray(0, bytes),
@@ -61,11 +62,16 @@ export class Memory {
    * @returns gives them back; calling it again does nothing
    */
   async acquire(bytes: number, signal?: AbortSignal): Promise<() => void> {
+    const giveBack = await this.#claim(bytes, signal);
+    this.#shed(this.#free);
+    return giveBack;
+  }
+
+  async #claim(bytes: number, signal: AbortSignal | undefined): Promise<() => void> {
     signal?.throwIfAborted();
     const wanted = Math.min(bytes, this.total);
     if (this.#waiting.length > 0 || wanted > this.#free) await this.#queue(wanted, signal);
     else this.#free -= wanted;
-    this.#shed(this.#free);
     let given = true;
     return () => {
       if (!given) return;

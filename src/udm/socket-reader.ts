@@ -4,7 +4,7 @@ import type { LookupFunction, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 /** What nobody has given a place to (heads, chunk lines, the first stretch of a body) lands in a buffer of this size. */
-const landingBytes = 64 * 1024;
+const landingBytes = 16 * 1024;
 /** More than this at once is no head and no line, in bytes. */
 const mostPending = 256 * 1024;
 const none = Buffer.alloc(0);
@@ -46,8 +46,8 @@ export class SocketReader {
   readonly #socket: Socket;
   readonly #landing = Buffer.allocUnsafeSlow(landingBytes);
   readonly #timer: NodeJS.Timeout;
-  /** What has come and was not taken yet. */
-  #pending = none;
+  /** What has come and was not taken yet: a view of the landing buffer, until more has to land there. */
+  #pending: Buffer = none;
   #wanted: Wanted | undefined;
   #ended = false;
   #failure: Error | undefined;
@@ -89,7 +89,7 @@ export class SocketReader {
     this.#timer.unref();
   }
 
-  /** What has come and was not taken yet. */
+  /** What has come and was not taken yet; valid until more is read. */
   get buffered(): Buffer {
     return this.#pending;
   }
@@ -112,6 +112,7 @@ export class SocketReader {
 
   /** Waits for more bytes in `buffered`; false at the end of the connection. Throws what broke it. */
   async more(): Promise<boolean> {
+    this.#pending = Buffer.from(this.#pending);
     if (this.#pending.length > mostPending)
       throw new Error('the answer has a head or a line that is too long');
     return (await this.#want(undefined, 1, undefined)) > 0;
@@ -195,7 +196,8 @@ export class SocketReader {
         room.set(landed.subarray(0, useful));
       }
       const rest = wanted.target ? landed.subarray(useful) : landed;
-      if (rest.length > 0) this.#pending = Buffer.concat([this.#pending, rest]);
+      if (rest.length > 0)
+        this.#pending = this.#pending.length > 0 ? Buffer.concat([this.#pending, rest]) : rest;
     }
     wanted.filled += useful;
     wanted.onBytes?.(useful);

@@ -90,6 +90,12 @@ describe('memory', () => {
     const second = await memory.lend(8 * MiB);
     expect(second.buffer.buffer).toBe(buffer);
     expect(memory.used).toBe(8 * MiB);
+    // Also when there is no more than that.
+    const narrow = new Memory(8 * MiB);
+    const all = await narrow.lend(8 * MiB);
+    const next = narrow.lend(8 * MiB);
+    all.release();
+    expect((await next).buffer.buffer).toBe(all.buffer.buffer);
   });
 
   test('keeps no spare buffers beyond its total, whatever sizes come', async () => {
