@@ -75,6 +75,10 @@ const words: Readonly<Record<string, SinkErrorCode>> = {
   NoSuchUpload: 'ERR_UPLOAD_GONE',
   InvalidPart: 'ERR_UPLOAD_GONE',
   InvalidPartOrder: 'ERR_UPLOAD_GONE',
+  // 409: another write got between; S3 wants a new upload with all parts.
+  ConditionalRequestConflict: 'ERR_UPLOAD_GONE',
+  // 409: somebody else is at the same upload or bucket at this moment.
+  OperationAborted: 'ERR_SINK_UNAVAILABLE',
   RequestTimeout: 'ERR_SINK_UNAVAILABLE',
   // The bytes that arrived are not the bytes that were sent.
   BadDigest: 'ERR_SINK_UNAVAILABLE',
@@ -83,7 +87,8 @@ const words: Readonly<Record<string, SinkErrorCode>> = {
 };
 
 function codeByStatus(status: number | undefined): SinkErrorCode {
-  if (status === undefined || status === 408 || status === 429) return 'ERR_SINK_UNAVAILABLE';
+  if (status === undefined || status === 408 || status === 409 || status === 429)
+    return 'ERR_SINK_UNAVAILABLE';
   if (status === 301 || status === 307) return 'ERR_SINK_REGION';
   if (status === 403 || status === 401) return 'ERR_SINK_ACCESS';
   // A missing object has a name of its own; a 404 without one means that not even the bucket was found.
@@ -141,6 +146,11 @@ function verdict(code: SinkErrorCode, cause: S3Cause, operation: S3Operation): V
     case 'ERR_NOT_FOUND':
       return { code, hint: 'Nothing lies under that key: it was removed, or never written.' };
     default:
+      if (cause.status === 412)
+        return {
+          code,
+          hint: 'Something lies under the key already, and the bucket lets nobody replace it: move it away, or mend the policy.',
+        };
       return { code, hint: 'The store does not accept the request: check the settings of the sink.' };
   }
 }

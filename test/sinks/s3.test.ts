@@ -230,17 +230,32 @@ describe.each(kinds)('the S3 sink on %s', (kind) => {
     });
 
     it.each([
-      ['500', { status: 500, body: errorBody('InternalError') }],
-      ['200 with an error in it', { status: 200, body: errorBody('InternalError') }],
-      ['200 without a body', { status: 200 }],
+      ['500', 'ERR_SINK_UNAVAILABLE', { status: 500, body: errorBody('InternalError') }],
+      ['200 with an error in it', 'ERR_SINK_UNAVAILABLE', { status: 200, body: errorBody('InternalError') }],
+      ['200 without a body', 'ERR_SINK_UNAVAILABLE', { status: 200 }],
+      [
+        '409 of a write between',
+        'ERR_UPLOAD_GONE',
+        { status: 409, body: errorBody('ConditionalRequestConflict') },
+      ],
+      [
+        '409 of another at work',
+        'ERR_SINK_UNAVAILABLE',
+        { status: 409, body: errorBody('OperationAborted') },
+      ],
+      [
+        '412 of a bucket that keeps what it has',
+        'ERR_SINK_REFUSED',
+        { status: 412, body: errorBody('PreconditionFailed') },
+      ],
     ])(
-      'fails after %s, keeps an old object of the same size and removes the parts',
-      async (_what, answer) => {
+      'fails after %s by %s, keeps an old object of the same size and removes the parts',
+      async (_what, code, answer) => {
         const old = bytesOf(large.length, 'old');
         await sink.put('failed', stream(old));
         proxy.intervene = ({ operation }) => (operation === complete ? { answer } : undefined);
         const error = await failureOf(sink.put('failed', stream(large)));
-        expect(error).toMatchObject({ code: 'ERR_SINK_UNAVAILABLE', retryable: true });
+        expect(error).toMatchObject({ code, retryable: code !== 'ERR_SINK_REFUSED' });
         expect((await stored('failed')).equals(old)).toBe(true);
         expect(proxy.of('AbortMultipartUpload')).toHaveLength(1);
       },
