@@ -44,9 +44,12 @@ export async function findProgram(name: string): Promise<string | undefined> {
   return undefined;
 }
 
+/** How long a run waits for a machine that is busy with something else. */
+const calmWithinMs = 8_000;
+
 /** Waits until the processors have been idle, all but an eighth, for half a second. False if that does not come in time. */
-export async function waitForCalm(patienceMs: number): Promise<boolean> {
-  const deadline = performance.now() + patienceMs;
+export async function waitForCalm(): Promise<boolean> {
+  const deadline = performance.now() + calmWithinMs;
   let before = processorTimes();
   while (performance.now() < deadline) {
     await delay(500);

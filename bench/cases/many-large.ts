@@ -18,7 +18,6 @@ const peakBoundBytes = 300 * MiB;
 /** Flat: how much higher the last quarter may be than the first. */
 const growthBound = 1.1;
 const sampleMs = 250;
-const calmWithinMs = 30_000;
 const script = join(import.meta.dirname, '../contenders/ours.ts');
 
 /** Many large files at once in one process with the default memory budget: what memory it takes, and whether it grows. */
@@ -34,7 +33,7 @@ export async function manyLarge(options: BenchOptions): Promise<CaseResult> {
   await using origin = await startServerProcess('origin.ts');
   const key = 'large';
   const url = `${origin.url}/${size}/${key}?X-Amz-Signature=0`;
-  const calm = await waitForCalm(calmWithinMs);
+  const calm = await waitForCalm();
   const run = await measure(
     [
       process.execPath,

@@ -17,7 +17,6 @@ import { clientEnvironment } from './client-environment.ts';
 const GiB = 1024 ** 3;
 const MiB = 1024 ** 2;
 const warmUpBytes = 16 * MiB;
-const calmWithinMs = 30_000;
 const flameGraphFile = join(import.meta.dirname, '../../docs/profile-one-file.svg');
 
 interface Turn {
@@ -75,7 +74,7 @@ export async function oneFile(options: BenchOptions): Promise<CaseResult> {
   const turns: Turn[] = [];
   for (let round = 0; round < options.runs; round++)
     for (const contender of rotated(able, round)) {
-      const calm = await waitForCalm(calmWithinMs);
+      const calm = await waitForCalm();
       const before = serverSeconds();
       const run = await bring(contender, size);
       turns.push({ contender, run, calm, serverSeconds: serverSeconds() - before });

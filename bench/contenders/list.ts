@@ -42,12 +42,12 @@ const libStorage: Contender = {
 async function curlAndAws(): Promise<Contender> {
   const [curl, aws] = [await findProgram('curl'), await findProgram('aws')];
   if (curl === undefined || aws === undefined)
-    return absent('curl-aws', 'curl | aws s3 cp', 'curl and aws are not both installed');
+    return absent('curl-aws', 'curl into aws s3 cp', 'curl and aws are not both installed');
   const versions = [await firstLine(curl, ['--version']), await firstLine(aws, ['--version'])];
   const [curlVersion, awsVersion] = versions.map((line) => /[\d.]+\d/.exec(line ?? '')?.[0] ?? '');
   return {
     id: 'curl-aws',
-    name: `curl ${curlVersion ?? ''} | aws ${awsVersion ?? ''} s3 cp`,
+    name: `curl ${curlVersion ?? ''} into aws ${awsVersion ?? ''} s3 cp`,
     command: ({ url, size, endpoint, bucket, key }) => [
       'bash',
       '-c',
@@ -59,7 +59,7 @@ async function curlAndAws(): Promise<Contender> {
 }
 
 async function rclone(): Promise<Contender> {
-  const program = await findProgram('rclone');
+  const program = await rcloneProgram();
   if (program === undefined) return absent('rclone', 'rclone copyurl', 'rclone is not installed');
   const version = /[\d.]+\d/.exec((await firstLine(program, ['version'])) ?? '')?.[0] ?? '';
   return {
@@ -67,6 +67,11 @@ async function rclone(): Promise<Contender> {
     name: `rclone ${version} copyurl, 4 × 8 MiB`,
     command: ({ url, endpoint, bucket, key }) => rcloneCopy(program, endpoint, url, `${bucket}/${key}`),
   };
+}
+
+/** Where rclone is; undefined where it is not installed. */
+export function rcloneProgram(): Promise<string | undefined> {
+  return findProgram('rclone');
 }
 
 /** `rclone copyurl` into S3; its keys come from the environment. */
