@@ -34,7 +34,8 @@ export interface S3Server {
 export const cephEndpointVariable = 'UDM_SYNC_TEST_CEPH_ENDPOINT';
 
 const region = 'us-east-1';
-const credentials = { accessKeyId: 'udm-sync-test', secretAccessKey: 'udm-sync-test-secret' };
+/** Of the user who owns the buckets. */
+export const credentials = { accessKeyId: 'udm-sync-test', secretAccessKey: 'udm-sync-test-secret' };
 const stranger = { accessKeyId: 'udm-sync-stranger', secretAccessKey: 'udm-sync-stranger-secret' };
 const script = join(import.meta.dirname, 'ceph-rgw.sh');
 
