@@ -75,6 +75,8 @@ function describe(event: PipelineEvent): string | undefined {
       return event.state === 'verified'
         ? `${label(event.run)}: ${event.name} stored and verified, ${humanBytes(event.bytes)}`
         : `${label(event.run)}: ${event.name} ${event.state}`;
+    case 'expiry':
+      return `${label(event.run)}: ${event.level.toUpperCase()}: ${counted(event.files, 'file')} not safe yet, deleted upstream from ${utc(event.soonest)}`;
     case 'deleted':
       return `${label(event.run)}: deleted ${counted(event.files, 'verified file')} upstream`;
   }

@@ -4,6 +4,7 @@ import type { DefinitionConfig } from '../config/config.ts';
 import { describeError } from '../errors.ts';
 import { stuckRuns } from '../store/runs.ts';
 import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
+import { raiseExpiring } from './expiry.ts';
 import { planBySchedule } from './plan.ts';
 import type { Pipeline } from './context.ts';
 import { runStep } from './steps.ts';
@@ -59,6 +60,11 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
   }
 
   const tick = async () => {
+    try {
+      await raiseExpiring(pipeline);
+    } catch (error) {
+      logger.error({ reason: describeError(error) }, 'looking for files that expire soon failed');
+    }
     try {
       await rescue(pipeline);
       await abortAbandoned(pipeline);
