@@ -142,7 +142,10 @@ export async function addFiles(
       key: template.render({ ...keyVariables(pipeline, run), file: file.name }),
       announcedSize: file.size ?? null,
       createdUpstreamAt: file.createdDate ?? null,
-      expiresAt: new Date((file.createdDate ?? row.finishedAt ?? now).getTime() + keepForMs),
+      // A file that claims to be from the future would never be spoken of.
+      expiresAt: new Date(
+        Math.min((file.createdDate ?? row.finishedAt ?? now).getTime(), now.getTime()) + keepForMs,
+      ),
     })),
     pipeline.who,
   );

@@ -45,10 +45,10 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     }
   };
   const cronLog = {
-    debug: (message: string | Error) => logger.debug(String(message)),
-    info: (message: string) => logger.debug(message),
-    warn: (message: string) => logger.warn(message),
-    error: (message: string | Error) => logger.error(String(message)),
+    debug: (said: string | Error) => logger.debug({ said: String(said) }, 'node-cron'),
+    info: (said: string) => logger.debug({ said }, 'node-cron'),
+    warn: (said: string) => logger.warn({ said }, 'node-cron'),
+    error: (said: string | Error) => logger.error({ said: String(said) }, 'node-cron'),
   };
   const tasks: ScheduledTask[] = [];
   for (const definition of options.schedules) {
