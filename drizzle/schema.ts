@@ -44,6 +44,10 @@ export type FileState = (typeof fileStates)[number];
 export const runOrigins = ['schedule', 'backfill'] as const;
 export type RunOrigin = (typeof runOrigins)[number];
 
+/** How near the end of its time upstream a file is that is not safe yet. */
+export const expiryLevels = ['warning', 'critical'] as const;
+export type ExpiryLevel = (typeof expiryLevels)[number];
+
 export const proofLevels = ['size', 'checksum', 'read'] as const;
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date', precision: 3 });
@@ -171,6 +175,7 @@ export const files = udmSync.table(
     reason: text('reason'),
     createdUpstreamAt: instant('created_upstream_at'),
     expiresAt: instant('expires_at').notNull(),
+    expiryRaised: text('expiry_raised', { enum: expiryLevels }),
     foundAt: instant('found_at').notNull().defaultNow(),
     transferStartedAt: instant('transfer_started_at'),
     verifiedAt: instant('verified_at'),
@@ -191,6 +196,7 @@ export const files = udmSync.table(
       .where(sql`state in ('waiting', 'transferring', 'dead')`),
     check('files_state', oneOf('state', fileStates)),
     check('files_proof', oneOf('proof', proofLevels)),
+    check('files_expiry_raised', oneOf('expiry_raised', expiryLevels)),
     // The promise, as the database sees it: nothing counts as deleted that was not proven first.
     check(
       'files_verified_is_proven',

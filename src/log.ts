@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import type { Logger as PinoLogger } from 'pino';
+import { printableJson, printableJsonTexts } from './printable.ts';
 
 export type Logger = PinoLogger;
 
@@ -30,7 +31,9 @@ export function createLogger(
 ): Logger {
   const stream = destination === 1 ? process.stdout : process.stderr;
   const pretty = format === 'pretty' || (format === 'auto' && stream.isTTY);
-  const base = { level, redact: { paths: redact, censor: '[redacted]' }, base: null };
+  // Names and words from outside may hold what JSON leaves as it is and a terminal obeys.
+  const streamWrite = pretty ? printableJsonTexts : printableJson;
+  const base = { level, redact: { paths: redact, censor: '[redacted]' }, base: null, hooks: { streamWrite } };
   if (pretty)
     return pino({ ...base, transport: { target: 'pino-pretty', options: { destination, sync: true } } });
   return pino(

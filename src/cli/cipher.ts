@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { nearest } from '../config/did-you-mean.ts';
 import { UsageError, describeError } from '../errors.ts';
 import { openUpstream } from '../jobs/outside.ts';
+import { printable } from '../printable.ts';
 import { exitCodes } from './exit-codes.ts';
 import { print, printJson, utc } from './output.ts';
 import { openConfig } from './open-config.ts';
@@ -19,7 +20,9 @@ export async function cipherShowCommand(tenant: string | undefined, options: Glo
     if (options.json) printJson(certificate ?? null);
     else if (certificate)
       print(
-        `${certificate.name ?? '(no name)'}, ${certificate.size ?? '?'} bytes, uploaded ${utc(certificate.lastModified)}, contact centre ${certificate.ccid ?? '-'}`,
+        printable(
+          `${certificate.name ?? '(no name)'}, ${certificate.size ?? '?'} bytes, uploaded ${utc(certificate.lastModified)}, contact centre ${certificate.ccid ?? '-'}`,
+        ),
       );
     else print('No certificate has been uploaded. Upload one with: udm-sync cipher upload <certificate.pem>');
     return certificate ? exitCodes.done : exitCodes.failed;

@@ -6,6 +6,7 @@ import { checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts
 import { openDatabase, showDatabaseUrl } from '../store/database.ts';
 import { pendingMigrations } from '../store/migrate.ts';
 import type { UdmClient } from '../udm/types.ts';
+import { printable } from '../printable.ts';
 import { exitCodes } from './exit-codes.ts';
 import { counted, print, printJson } from './output.ts';
 import { openConfig } from './open-config.ts';
@@ -28,7 +29,8 @@ export async function doctorCommand(options: GlobalOptions): Promise<number> {
   const show = (finding: Finding) => {
     findings.push(finding);
     const code = finding.code ? ` [${finding.code}]` : '';
-    if (!options.json) print(`${finding.ok ? 'ok  ' : 'FAIL'}  ${finding.check}: ${finding.detail}${code}`);
+    if (!options.json)
+      print(printable(`${finding.ok ? 'ok  ' : 'FAIL'}  ${finding.check}: ${finding.detail}${code}`));
   };
   const check = async (name: string, action: () => Promise<string>) => {
     try {

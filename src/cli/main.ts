@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { UdmSyncError, UsageError } from '../errors.ts';
+import { printableLines } from '../printable.ts';
 import { createRedactor } from '../udm/redact.ts';
 import { exitCodes } from './exit-codes.ts';
 import { explain } from './output.ts';
@@ -32,7 +33,7 @@ async function main(argv: readonly string[]): Promise<number> {
 /** Says on stderr what happened and what to do; a stack only for what is not foreseen. */
 function report(error: unknown): number {
   if (error instanceof UdmSyncError) {
-    process.stderr.write(`udm-sync: ${explain(error)}\n`);
+    process.stderr.write(`udm-sync: ${printableLines(explain(error))}\n`);
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
   }
   // Nobody has checked what these say.
@@ -40,7 +41,9 @@ function report(error: unknown): number {
   const [said = ''] = redactor.text(explain(error)).trim().split('\n');
   const stack = error instanceof Error ? `${redactor.text(error.stack ?? '')}\n` : '';
   process.stderr.write(
-    `udm-sync: ${said.replace(/[.:]?$/, '.')} This was not foreseen; please report it with what follows.\n${stack}`,
+    printableLines(
+      `udm-sync: ${said.replace(/[.:]?$/, '.')} This was not foreseen; please report it with what follows.\n${stack}`,
+    ),
   );
   return exitCodes.failed;
 }

@@ -1,4 +1,5 @@
 import { UdmSyncError, UsageError, describeError } from '../errors.ts';
+import { printable, printableJson, printableLines } from '../printable.ts';
 
 /** What happened, what to do, and the code that docs/errors.md explains; a wrong flag explains itself. */
 export function explain(error: unknown): string {
@@ -6,8 +7,9 @@ export function explain(error: unknown): string {
   return `${describeError(error)}${coded ? ` [${error.code}]` : ''}`;
 }
 
-/** Prints rows under headings, columns padded; nothing for no rows. */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Rows under headings, columns padded; cells are texts from outside. */
+export function table(headings: readonly string[], texts: readonly (readonly string[])[]): string {
+  const rows = texts.map((row) => row.map(printable));
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => (row[column] ?? '').length)),
   );
@@ -20,11 +22,12 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
+/** Prints text of ours; what is put into it from outside goes through `printable` first. */
 export function print(text = ''): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printableLines(text)}\n`);
 }
 
 /** A number with its noun: `1 file`, `2 files`. */

@@ -1,6 +1,7 @@
 import cliProgress from 'cli-progress';
 import type { PipelineEvent, PipelineEvents } from '../jobs/context.ts';
 import type { Run } from '../store/runs.ts';
+import { printable } from '../printable.ts';
 import { counted, humanBytes, print, utc } from './output.ts';
 
 /** Shows what the pipeline does to a person; `stop` before printing anything else. */
@@ -12,7 +13,7 @@ export interface ProgressView {
 export function showLines(events: PipelineEvents): ProgressView {
   const listen = (event: PipelineEvent) => {
     const line = describe(event);
-    if (line !== undefined) print(line);
+    if (line !== undefined) print(printable(line));
   };
   events.on('event', listen);
   return { stop: () => void events.off('event', listen) };
@@ -33,9 +34,10 @@ export function showBars(events: PipelineEvents): ProgressView {
   const bars = new Map<number, cliProgress.SingleBar>();
   const listen = (event: PipelineEvent) => {
     const line = describe(event);
-    if (line !== undefined) multi.log(`${line}\n`);
+    if (line !== undefined) multi.log(`${printable(line)}\n`);
     if (event.kind === 'bytes') {
-      const { fileId, name, bytes, total = bytes } = event;
+      const { fileId, bytes, total = bytes } = event;
+      const name = printable(event.name);
       const bar = bars.get(fileId) ?? multi.create(total, 0, { name, size: '' });
       bars.set(fileId, bar);
       bar.setTotal(Math.max(total, 1));
@@ -75,6 +77,8 @@ function describe(event: PipelineEvent): string | undefined {
       return event.state === 'verified'
         ? `${label(event.run)}: ${event.name} stored and verified, ${humanBytes(event.bytes)}`
         : `${label(event.run)}: ${event.name} ${event.state}`;
+    case 'expiry':
+      return `${label(event.run)}: ${event.level.toUpperCase()}: ${counted(event.files, 'file')} not safe yet, deleted upstream from ${utc(event.soonest)}`;
     case 'deleted':
       return `${label(event.run)}: deleted ${counted(event.files, 'verified file')} upstream`;
   }

@@ -2,6 +2,7 @@ import { runStates } from '../../drizzle/schema.ts';
 import type { RunState } from '../../drizzle/schema.ts';
 import { UsageError } from '../errors.ts';
 import { requestCancel, reviveRun } from '../jobs/revive.ts';
+import { printable } from '../printable.ts';
 import { latestExport } from '../store/exports.ts';
 import { filesOfRun } from '../store/files.ts';
 import { historyOfRun } from '../store/history.ts';
@@ -84,10 +85,12 @@ export function runHistoryCommand(id: string, options: GlobalOptions): Promise<n
     print(
       `Run ${run.id}: ${run.definition} ${showWindow(run.windowFrom, run.windowTo)}, ${run.state}, attempt ${run.attempt}`,
     );
-    if (run.reason !== null) print(run.reason);
+    if (run.reason !== null) print(printable(run.reason));
     if (last)
       print(
-        `Upstream job ${last.upstreamJobId ?? '-'}, history ${last.upstreamHistoryId ?? '-'}, "${last.statusWord ?? '-'}"`,
+        printable(
+          `Upstream job ${last.upstreamJobId ?? '-'}, history ${last.upstreamHistoryId ?? '-'}, "${last.statusWord ?? '-'}"`,
+        ),
       );
     if (files.length > 0) {
       print();

@@ -1,8 +1,11 @@
-import type { DefinitionConfig } from '../config/config.ts';
+import type { Config, DefinitionConfig } from '../config/config.ts';
 import { missingWindows } from '../jobs/plan.ts';
+import { expiryBounds } from '../jobs/expiry.ts';
 import { horizon } from '../jobs/windows.ts';
 import { databaseNow } from '../store/database.ts';
 import type { Database } from '../store/database.ts';
+import { expirySummaryOf } from '../store/expiry.ts';
+import type { ExpirySummary } from '../store/expiry.ts';
 import { listRuns, scheduledStretch, unfinishedStates } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { listSchedules } from '../store/schedules.ts';
@@ -35,6 +38,7 @@ interface Status {
   readonly now: Date;
   readonly definitions: readonly Standing[];
   readonly files: FilesAtRisk;
+  readonly expiry: ExpirySummary;
   /** The newest failed runs. */
   readonly failed: readonly Run[];
   /** Runs whose last step did not succeed and is tried again. */
@@ -47,14 +51,15 @@ const shownRuns = 10;
 export async function statusCommand(options: GlobalOptions): Promise<number> {
   const { config, logger } = await openConfig(options, { to: 2, level: 'error' });
   const status = await inSession(config, logger, { working: false }, ({ pipeline }) =>
-    readStatus(pipeline.db, Object.values(config.definitions)),
+    readStatus(pipeline.db, config),
   );
   if (options.json) printJson(statusJson(status));
   else printStatus(status);
   return exitCodes.done;
 }
 
-async function readStatus(db: Database, configured: readonly DefinitionConfig[]): Promise<Status> {
+async function readStatus(db: Database, config: Config): Promise<Status> {
+  const configured = Object.values(config.definitions);
   const now = await databaseNow(db);
   const counts = new Map((await definitionStatuses(db)).map((status) => [status.definition, status]));
   const ticks = new Map((await listSchedules(db)).map((tick) => [tick.definition, tick.nextTickAt]));
@@ -81,6 +86,7 @@ async function readStatus(db: Database, configured: readonly DefinitionConfig[])
     now,
     definitions,
     files: await filesAtRisk(db),
+    expiry: await expirySummaryOf(db, expiryBounds(config.retention, now)),
     failed: await listRuns(db, { states: ['failed'], limit: shownRuns }),
     struggling: unfinished.filter((run) => run.stepFailures > 0).slice(0, shownRuns),
   };
@@ -94,10 +100,17 @@ async function countMissing(db: Database, definition: DefinitionConfig, now: Dat
 }
 
 /** The stable contract of `status --json` (docs/cli.md). */
-function statusJson({ now, definitions, files, failed, struggling }: Status): Record<string, unknown> {
+function statusJson({
+  now,
+  definitions,
+  files,
+  expiry,
+  failed,
+  struggling,
+}: Status): Record<string, unknown> {
   return {
     now: now.toISOString(),
-    verdict: verdictOf(definitions, files).word,
+    verdict: verdictOf(definitions, files, expiry).word,
     definitions,
     files: {
       waiting: files.waiting,
@@ -106,13 +119,14 @@ function statusJson({ now, definitions, files, failed, struggling }: Status): Re
       lost: files.lost,
       soonestExpiry: files.soonest,
     },
+    atRisk: { critical: expiry.critical, warning: expiry.warning, soonestExpiry: expiry.soonest },
     failed: failed.map(runJson),
     struggling: struggling.map(runJson),
   };
 }
 
-function printStatus({ now, definitions, files, failed, struggling }: Status): void {
-  print(verdictOf(definitions, files).sentence);
+function printStatus({ now, definitions, files, expiry, failed, struggling }: Status): void {
+  print(verdictOf(definitions, files, expiry).sentence);
   print();
   print(
     table(
@@ -147,6 +161,10 @@ function printStatus({ now, definitions, files, failed, struggling }: Status): v
   print(
     `Files not yet safe: ${files.waiting} waiting (${humanBytes(files.bytes)}), ${files.dead} dead${soonest}. Lost: ${files.lost}.`,
   );
+  if (expiry.soonest)
+    print(
+      `At risk: ${counted(expiry.critical, 'file')} critical, ${expiry.warning} warned of; the vendor deletes the first at ${utc(expiry.soonest)}.`,
+    );
   if (struggling.length > 0) {
     print('\nTried again until it works, because of what is around them:');
     printRuns(struggling);
@@ -158,7 +176,11 @@ function printStatus({ now, definitions, files, failed, struggling }: Status): v
   }
 }
 
-function verdictOf(definitions: readonly Standing[], files: FilesAtRisk): { word: string; sentence: string } {
+function verdictOf(
+  definitions: readonly Standing[],
+  files: FilesAtRisk,
+  expiry: ExpirySummary,
+): { word: string; sentence: string } {
   const sum = (pick: (row: Standing) => number) => definitions.reduce((total, row) => total + pick(row), 0);
   const failed = sum((d) => d.failed);
   const unfinished = sum((d) => d.unfinished);
@@ -168,6 +190,11 @@ function verdictOf(definitions: readonly Standing[], files: FilesAtRisk): { word
     return {
       word: 'lost',
       sentence: `NOT SAFE: the vendor deleted ${counted(files.lost, 'file')} before they were copied.`,
+    };
+  if (expiry.critical > 0)
+    return {
+      word: 'at-risk',
+      sentence: `AT RISK: the vendor deletes ${counted(expiry.critical, 'file')} soon, the first at ${utc(expiry.soonest)}, before they are safe.`,
     };
   if (failed > 0)
     return {

@@ -2,6 +2,7 @@ import type { DefinitionConfig } from '../config/config.ts';
 import type { OpenPipeline } from '../jobs/pipeline.ts';
 import { checkSink, checkUpstream } from '../jobs/preflight.ts';
 import { startWorker } from '../jobs/worker.ts';
+import { printableLines } from '../printable.ts';
 import { finalStates, runsById } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -80,6 +81,6 @@ export async function preflight(
   for (const name of new Set(definitions.map((definition) => definition.sink)))
     await check(`sink ${name}`, () => checkSink(pipeline.sink(name).sink, signal));
   if (signal.aborted) return exitCodes.interrupted;
-  for (const problem of problems) process.stderr.write(`udm-sync: ${problem}\n`);
+  for (const problem of problems) process.stderr.write(`udm-sync: ${printableLines(problem)}\n`);
   return problems.length > 0 ? exitCodes.failed : undefined;
 }

@@ -8,6 +8,7 @@ export interface Config {
   readonly sinks: Readonly<Record<string, SinkConfig>>;
   readonly definitions: Readonly<Record<string, DefinitionConfig>>;
   readonly worker: WorkerConfig;
+  readonly retention: RetentionConfig;
   readonly log: LogConfig;
 }
 
@@ -151,6 +152,13 @@ export interface WorkerConfig {
   readonly createSettleMs: number;
   /** How long the list of files must have stood still before it counts as whole. */
   readonly collectSettleMs: number;
+}
+
+/** How long the vendor keeps a file, and how long before its end one that is not safe yet is spoken of. */
+export interface RetentionConfig {
+  readonly keepForMs: number;
+  readonly warnAtMs: number;
+  readonly criticalAtMs: number;
 }
 
 export interface LogConfig {

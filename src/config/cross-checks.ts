@@ -28,6 +28,7 @@ export function crossCheck(tree: unknown, now: Date): Finding[] {
       checkDefinition({ tree, now, rendered }, name, definition),
     ),
     ...checkOrder(tree, ['worker', 'poll'], 'min', 'max', '5s', '2m'),
+    ...checkRetention(tree),
   ];
 }
 
@@ -105,6 +106,22 @@ function checkOrder(
   return [
     { path: [...path, least], message: `must not be longer than ${most}, which is ${formatDuration(high)}` },
   ];
+}
+
+/** A warning comes before the critical one, and both within the time that files are kept. */
+function checkRetention(tree: unknown): Finding[] {
+  const below = (shorter: string, longer: string, usualShorter: string, usualLonger: string): Finding[] => {
+    const low = parseDuration(valueAt(tree, ['retention', shorter]) ?? usualShorter);
+    const high = parseDuration(valueAt(tree, ['retention', longer]) ?? usualLonger);
+    if (low === undefined || high === undefined || low < high) return [];
+    return [
+      {
+        path: ['retention', shorter],
+        message: `must be shorter than ${longer}, which is ${formatDuration(high)}`,
+      },
+    ];
+  };
+  return [...below('criticalAt', 'warnAt', '3d', '10d'), ...below('warnAt', 'keepFor', '10d', '30d')];
 }
 
 /** Keys and dates must tell every window from every other. */

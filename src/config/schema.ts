@@ -318,6 +318,25 @@ const worker = section({
   collectSettleMs: collectSettle,
 }));
 
+const retention = section({
+  keepFor: is
+    .duration('1h', '365d')
+    .prefault('30d')
+    .describe('How long the vendor keeps a file after it was made.'),
+  warnAt: is
+    .duration('1m', '365d')
+    .prefault('10d')
+    .describe('A file that is not safe is warned of so long before the vendor deletes it.'),
+  criticalAt: is
+    .duration('1m', '365d')
+    .prefault('3d')
+    .describe('The same as an error: somebody must act now.'),
+}).transform(({ keepFor, warnAt, criticalAt }) => ({
+  keepForMs: keepFor,
+  warnAtMs: warnAt,
+  criticalAtMs: criticalAt,
+}));
+
 const log = section({
   level: is
     .choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -338,5 +357,6 @@ export const configSchema = section({
   ),
   definitions: entries('definitions', definition).describe('What to export, when and where to, by name.'),
   worker: worker.prefault({}).describe('How much one process does at once, and how fast.'),
+  retention: retention.prefault({}).describe('How long the vendor keeps files, and when to warn.'),
   log: log.prefault({}).describe('What is logged, and how.'),
 });

@@ -13,11 +13,22 @@ export interface YamlSource {
   lineOf(path: readonly PropertyKey[]): number | undefined;
 }
 
+/** Our settings end at six; whatever walks the tree is safe far beyond this. */
+const mostLevels = 32;
+/** What is that broken is no config file; nobody reads more. */
+const mostIssues = 20;
+
+/** Whether a tree is deeper than that: an alias within its own anchor makes one without an end. */
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Date) return false;
+  return levels === 0 || Object.values(value).some((child) => isDeeperThan(child, levels - 1));
+}
+
 /** Reads YAML 1.2. The messages never quote the text, since that may hold a secret. */
 export function readYaml(text: string): YamlSource {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
-  const issues = [...document.errors, ...document.warnings].map((error) => ({
+  const issues = [...document.errors, ...document.warnings].slice(0, mostIssues).map((error) => ({
     path: error.code === 'DUPLICATE_KEY' ? pathOfKey(document, error.pos[0]) : 'YAML',
     message: explain(error),
     line: lines.linePos(error.pos[0]).line,
@@ -29,6 +40,10 @@ export function readYaml(text: string): YamlSource {
   const usable = issues.every(({ path }) => path !== 'YAML');
   try {
     const tree: unknown = document.toJS();
+    if (isDeeperThan(tree, mostLevels)) {
+      const deep = { path: 'YAML', message: `is nested deeper than ${mostLevels} levels, or holds itself` };
+      return { tree: undefined, issues: [...issues, deep], usable: false, lineOf };
+    }
     return { tree, issues, usable, lineOf };
   } catch {
     // toJS refuses aliases that lead nowhere or multiply without end; its message quotes the text.
@@ -44,6 +59,7 @@ function explain(error: YAMLError): string {
   if (error.code === 'DUPLICATE_KEY') return 'stands there twice; keep one';
   if (error.code === 'BAD_DQ_ESCAPE')
     return String.raw`has a backslash in double quotes, where it begins an escape; use single quotes, as in 'tenant\user'`;
+  if (error.message.includes('call stack')) return 'is nested far too deeply';
   // What follows a colon in the library's messages quotes the text.
   return `is not valid: ${error.message.replace(/(?<=\w): .*$/s, '')}`;
 }

@@ -40,8 +40,11 @@ export function intoBatches(files: readonly BatchFile[]): Batch[] {
   return batches;
 }
 
-/** Queue priority of a transfer: the sooner the upstream deletes the file, the higher. 30 days away is 0. */
-export function priorityOf(expiresAt: Date, now: Date): number {
-  const hoursLeft = Math.floor((expiresAt.getTime() - now.getTime()) / 3_600_000);
-  return Math.min(1000, Math.max(0, 720 - hoursLeft));
+/**
+ * Queue priority of a transfer: the sooner the upstream deletes the file, the higher. It says when that is, not how
+ * long it is until then: the queue keeps what it was given, and a job that has waited for weeks must not stay behind
+ * what was queued today and expires later.
+ */
+export function priorityOf(expiresAt: Date): number {
+  return -Math.floor(expiresAt.getTime() / 3_600_000);
 }

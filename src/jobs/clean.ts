@@ -87,7 +87,7 @@ async function deleteFiles(
   if (shared)
     throw new UdmSyncError(
       'ERR_NAME_SHARED',
-      `"${shared.name}" is also the name of a file of run ${shared.runId} that is not stored yet.`,
+      `${JSON.stringify(shared.name)} is also the name of a file of run ${shared.runId} that is not stored yet.`,
       { hint: 'It is deleted when both are stored.', retryable: true },
     );
   if (kept > 0)

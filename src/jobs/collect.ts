@@ -4,7 +4,7 @@ import { UdmSyncError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import { databaseNow } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
-import { latestExport, patchExport } from '../store/exports.ts';
+import { latestExport, moveExport, patchExport } from '../store/exports.ts';
 import type { Export } from '../store/exports.ts';
 import { insertFiles } from '../store/files.ts';
 import type { File } from '../store/files.ts';
@@ -16,13 +16,11 @@ import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { settleStep } from './settle.ts';
 
-/** The vendor deletes a file this long after it was made. */
-export const retentionMs = 30 * 86_400_000;
-
 /**
  * The step of a `collecting` run: lists the files of the completed export and queues their transfers.
  *
- * An export without files is believed only when a second listing, `worker.collectSettle` later, says the same.
+ * An export without files is believed only when a second listing, `worker.collectSettle` later, says the same, and
+ * only while the upstream would still have the files if there were any: else they were lost, which is for an operator.
  */
 export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
   const row = await completedExport(pipeline, run);
@@ -36,6 +34,17 @@ export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>
     return;
   }
   const now = await databaseNow(pipeline.db);
+  if (listed.length === 0 && !run.cancelRequestedAt) {
+    const reason = await whyNothingIsLeft(pipeline, run, row, now, claim.signal);
+    if (reason !== undefined) {
+      await settleStep(pipeline, claim, run, {
+        to: 'failed',
+        reason,
+        also: (tx) => moveExport(tx, row, 'vanished', pipeline.who, reason),
+      });
+      return;
+    }
+  }
   const manifest = manifestKeyOf(pipeline, run);
   const other = await otherRunAt(pipeline.db, run.sink, manifest, run.id);
   if (other)
@@ -56,6 +65,23 @@ export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>
       await addFiles(pipeline, tx, run, row, listed, now);
     },
   });
+}
+
+/** Why an export that lists no files may have had some; undefined if it is simply empty. GET /v10/export/history/{id}. */
+async function whyNothingIsLeft(
+  pipeline: Pipeline,
+  run: Run,
+  row: Export & { upstreamHistoryId: string },
+  now: Date,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const remedy = `what it made was lost before it was copied; export the window anew with: udm-sync retry ${run.id}`;
+  const entry = await pipeline.upstream(run.tenant).getHistory(row.upstreamHistoryId, signal);
+  if (!entry) return `the upstream no longer has the history entry of this completed export: ${remedy}`;
+  const madeAt = entry.createdDate ?? row.finishedAt ?? now;
+  return now.getTime() > madeAt.getTime() + pipeline.config.retention.keepForMs
+    ? `the export is from ${madeAt.toISOString()} and lists no files any more: ${remedy}`
+    : undefined;
 }
 
 export async function completedExport(
@@ -105,6 +131,7 @@ export async function addFiles(
   now: Date,
 ): Promise<File[]> {
   const template = compileKeyTemplate(definitionOf(pipeline, run).key);
+  const { keepForMs } = pipeline.config.retention;
   const added = await insertFiles(
     tx,
     listed.map((file) => ({
@@ -115,7 +142,10 @@ export async function addFiles(
       key: template.render({ ...keyVariables(pipeline, run), file: file.name }),
       announcedSize: file.size ?? null,
       createdUpstreamAt: file.createdDate ?? null,
-      expiresAt: new Date((file.createdDate ?? row.finishedAt ?? now).getTime() + retentionMs),
+      // A file that claims to be from the future would never be spoken of.
+      expiresAt: new Date(
+        Math.min((file.createdDate ?? row.finishedAt ?? now).getTime(), now.getTime()) + keepForMs,
+      ),
     })),
     pipeline.who,
   );
@@ -142,7 +172,7 @@ export async function queueTransfers(
       tx,
       small ? 'transfer-small' : 'transfer',
       { runId: run.id, tenant: run.tenant, fileIds },
-      { priority: priorityOf(new Date(soonest), now), afterMs },
+      { priority: priorityOf(new Date(soonest)), afterMs },
     );
   }
 }

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import type { ExpiryLevel } from '../../drizzle/schema.ts';
 import type { Config, DefinitionConfig } from '../config/config.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -42,7 +43,19 @@ export type PipelineEvent =
       readonly state: 'verified' | 'failed' | 'dead' | 'lost';
       readonly bytes: number;
     }
-  | { readonly kind: 'deleted'; readonly run: Run; readonly files: number };
+  | { readonly kind: 'deleted'; readonly run: Run; readonly files: number }
+  /** Files of a run that are not safe yet have come near the time at which the vendor deletes them. */
+  | {
+      readonly kind: 'expiry';
+      readonly run: Run;
+      readonly level: ExpiryLevel;
+      /** How many of its files have reached this level now. */
+      readonly files: number;
+      /** As the upstream announced them. */
+      readonly bytes: number;
+      /** When the first of them is deleted. */
+      readonly soonest: Date;
+    };
 
 export type PipelineEvents = EventEmitter<{ event: [PipelineEvent] }>;
 

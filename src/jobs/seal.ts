@@ -46,7 +46,7 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     const example = bad[0];
     const reason =
       `${bad.length} of ${known.length} files could not be stored (${bad.length - lost} dead, ${lost} lost), ` +
-      `the first: "${example?.name ?? ''}": ${example?.reason ?? ''}`;
+      `the first: ${JSON.stringify(example?.name ?? '')}: ${example?.reason ?? ''}`;
     await settleStep(pipeline, claim, run, { to: 'failed', reason });
     return;
   }

@@ -68,10 +68,9 @@ export async function settleStep(
     return true;
   });
   if (moved && outcome.to !== undefined && outcome.to !== run.state) {
-    pipeline.logger.info(
-      logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason }),
-      'run moved',
-    );
+    const fields = logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason });
+    if (outcome.to === 'failed') pipeline.logger.error(fields, 'run failed');
+    else pipeline.logger.info(fields, 'run moved');
     events.emit('event', { kind: 'run', run, from: run.state, to: outcome.to, reason: outcome.reason });
   }
 }
@@ -116,10 +115,9 @@ export async function settleFailure(
     await queue.sendStep(tx, run.id, delay);
   });
   const code = error instanceof UdmSyncError ? error.code : undefined;
-  logger.warn(
-    logFields(run, { state: run.state, code, reason, retryInMs: giveUp ? undefined : Math.round(delay) }),
-    'step failed',
-  );
+  const fields = logFields(run, { state: run.state, code, reason });
+  if (giveUp) logger.error(fields, 'run failed');
+  else logger.warn({ ...fields, retryInMs: Math.round(delay) }, 'step failed');
   if (giveUp) pipeline.events.emit('event', { kind: 'run', run, from: run.state, to: 'failed', reason });
 }
 

@@ -127,7 +127,7 @@ async function once(pipeline: Pipeline, batch: Batch, file: File, attempt: numbe
   if (file.announcedSize !== null && put.bytes < file.announcedSize)
     throw new UdmSyncError(
       'ERR_FILE_SHORT',
-      `"${file.name}" has ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
+      `${JSON.stringify(file.name)} has ${put.bytes} bytes; the upstream announced ${file.announcedSize}.`,
       { hint: 'It is not taken for the file, and stays upstream.', retryable: true },
     );
   if (put.resumed > 0)
@@ -144,7 +144,7 @@ async function once(pipeline: Pipeline, batch: Batch, file: File, attempt: numbe
 async function locate(upstream: UdmClient, name: string, signal: AbortSignal): Promise<PresignedUrl> {
   const url = await upstream.locateFile(name, signal);
   if (url) return url;
-  throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file "${name}".`, {
+  throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file ${JSON.stringify(name)}.`, {
     hint: 'It may have been deleted there by somebody, or its 30 days are over.',
   });
 }
@@ -158,7 +158,7 @@ function refuseSharedName({ run, taken }: Batch, file: File): void {
   if (later && later.exportId > file.exportId)
     throw new UdmSyncError(
       'ERR_NAME_SHARED',
-      `Run ${later.runId} has a later file of the name "${file.name}".`,
+      `Run ${later.runId} has a later file of the name ${JSON.stringify(file.name)}.`,
       {
         hint: `Export this window anew with: udm-sync retry ${run.id}`,
       },

@@ -201,15 +201,16 @@ async function record(
     attempts: verdict.attempts,
     holdups: verdict.holdups,
   });
-  logger.warn(
-    logFields(run, {
-      file: file.name,
-      state: verdict.state,
-      attempts: verdict.attempts,
-      reason: verdict.reason,
-    }),
-    'transfer failed',
-  );
+  const fields = logFields(run, {
+    file: file.name,
+    state: verdict.state,
+    attempts: verdict.attempts,
+    reason: verdict.reason,
+  });
+  if (verdict.state === 'lost')
+    logger.error(fields, 'file lost: the upstream no longer has it, and we never did');
+  else if (verdict.state === 'dead') logger.error(fields, 'file given up: it stays upstream');
+  else logger.warn(fields, 'transfer failed');
   events.emit('event', {
     kind: 'file',
     run,

@@ -4,6 +4,7 @@ import type { DefinitionConfig } from '../config/config.ts';
 import { describeError } from '../errors.ts';
 import { stuckRuns } from '../store/runs.ts';
 import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
+import { raiseExpiring } from './expiry.ts';
 import { planBySchedule } from './plan.ts';
 import type { Pipeline } from './context.ts';
 import { runStep } from './steps.ts';
@@ -44,10 +45,10 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     }
   };
   const cronLog = {
-    debug: (message: string | Error) => logger.debug(String(message)),
-    info: (message: string) => logger.debug(message),
-    warn: (message: string) => logger.warn(message),
-    error: (message: string | Error) => logger.error(String(message)),
+    debug: (said: string | Error) => logger.debug({ said: String(said) }, 'node-cron'),
+    info: (said: string) => logger.debug({ said }, 'node-cron'),
+    warn: (said: string) => logger.warn({ said }, 'node-cron'),
+    error: (said: string | Error) => logger.error({ said: String(said) }, 'node-cron'),
   };
   const tasks: ScheduledTask[] = [];
   for (const definition of options.schedules) {
@@ -59,6 +60,11 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
   }
 
   const tick = async () => {
+    try {
+      await raiseExpiring(pipeline);
+    } catch (error) {
+      logger.error({ reason: describeError(error) }, 'looking for files that expire soon failed');
+    }
     try {
       await rescue(pipeline);
       await abortAbandoned(pipeline);

@@ -1,5 +1,9 @@
+import { printable } from '../printable.ts';
 import { SinkError } from './errors.ts';
 import type { SinkErrorCode } from './errors.ts';
+
+/** A store explains itself in a sentence; what is longer is no explanation. */
+const longestMessage = 500;
 
 /** The S3 calls we make, each with the permissions it needs. */
 const permissions = {
@@ -42,7 +46,7 @@ export function s3Cause(error: unknown): S3Cause {
   return {
     // A network error says most by its code: ECONNREFUSED, ENOTFOUND.
     name: textField(error, 'code') ?? textField(error, 'name') ?? 'Error',
-    message: textField(error, 'message') ?? '',
+    message: printable(textField(error, 'message') ?? '').slice(0, longestMessage),
     ...(typeof status === 'number' ? { status } : {}),
     ...(requestId === undefined ? {} : { requestId }),
   };

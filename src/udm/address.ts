@@ -13,13 +13,24 @@ export type AddressKind = 'public' | 'loopback' | 'private' | 'never';
 const nat64 = ipaddr.IPv6.parse('64:ff9b::');
 const nat64Bits = 96;
 
+/** Where clouds hand out credentials to whoever asks, outside of the link-local ranges. */
+const metadata = new Set(
+  [
+    'fd00:ec2::254', // AWS, over IPv6
+    'fd20:ce::254', // Google, over IPv6
+    '168.63.129.16', // Azure
+    '100.100.100.200', // Alibaba
+  ].map((address) => ipaddr.parse(address).toNormalizedString()),
+);
+
 /**
- * What an IP address is to us. Link-local (cloud metadata), multicast, IPv4-mapped, tunnel and reserved addresses
- * are `never`: no file of the upstream lives there.
+ * What an IP address is to us. Link-local and other addresses of cloud metadata, multicast, IPv4-mapped, tunnel and
+ * reserved addresses are `never`: no file of the upstream lives there.
  */
 export function classifyAddress(address: string): AddressKind {
   if (!ipaddr.isValid(address)) return 'never';
   const parsed = ipaddr.parse(address);
+  if (metadata.has(parsed.toNormalizedString())) return 'never';
   const range = parsed.range();
   switch (range) {
     case 'unicast':

@@ -1,3 +1,5 @@
+/** Most trailer lines, none of which means anything to us. */
+const mostTrailers = 100;
 /** Longest line of a chunk's size or trailer, in bytes. */
 const longestLine = 8 * 1024;
 
@@ -8,6 +10,7 @@ export class ChunkedDecoder {
   #state: 'size' | 'data' | 'data-end' | 'trailer' | 'done' = 'size';
   #left = 0;
   #line = '';
+  #trailers = 0;
 
   get done(): boolean {
     return this.#state === 'done';
@@ -51,5 +54,6 @@ export class ChunkedDecoder {
       if (line !== '') throw new ChunkError('a chunk is longer than its size');
       this.#state = 'size';
     } else if (line === '') this.#state = 'done';
+    else if (++this.#trailers > mostTrailers) throw new ChunkError('the trailer does not end');
   }
 }

@@ -125,7 +125,9 @@ export class HttpGet {
     const forget = () => signal?.removeEventListener('abort', abort);
     try {
       const fields = Object.entries({ host: url.host, connection: 'keep-alive', ...headers });
-      // A URL and our own header values hold no line ends; the URL parser has encoded them.
+      // A URL holds no line ends, the parser has encoded them; an ETag may come from the database.
+      if (fields.some(([, value]) => !/^[\x20-\x7e\x80-\xff]*$/.test(value)))
+        throw new Error('a header to be sent holds a control character');
       const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
       reader.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\n${lines}\r\n`);
       const head = await readHead(reader);

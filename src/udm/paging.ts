@@ -7,11 +7,15 @@ export interface Paging<T> {
   /** Items asked for at once; the upstream may send fewer. */
   readonly pageSize: number;
   readonly keyOf: (item: T) => string;
+  /** Default a million. */
+  readonly mostItems?: number;
   readonly fetchPage: (from: number, size: number) => Promise<Page<T>>;
 }
 
 /** Times a page may bring nothing new before the list counts as ended. */
 const maxStale = 3;
+/** Items a list may have: more than any tenant can make, less than fills our memory. */
+const mostItems = 1_000_000;
 /** Times a list that changes under our hands is read from the start. */
 const maxPasses = 3;
 
@@ -22,7 +26,7 @@ const maxPasses = 3;
  * and without a count the list ends only with an empty page or one without news. When the count drops meanwhile, or
  * fewer items came than it says, items have moved into pages already read, and the list is read again for those.
  *
- * Throws ERR_UDM_PAGING when the upstream announced more items than it lets us see.
+ * Throws ERR_UDM_PAGING when the upstream announced more items than it lets us see, or when the list does not end.
  */
 export async function* allPages<T>(paging: Paging<T>): AsyncGenerator<T, void, undefined> {
   const given = new Set<string>();
@@ -73,6 +77,15 @@ async function* onePass<T>(paging: Paging<T>, given: Set<string>): AsyncGenerato
       given.add(key);
       yield item;
     }
+    if (seen.size > (paging.mostItems ?? mostItems))
+      throw new UdmError(
+        'ERR_UDM_PAGING',
+        paging.endpoint,
+        `the list does not end: it has over ${seen.size} items.`,
+        {
+          hint: 'No tenant has that many: check that the base URL points at UDM.',
+        },
+      );
     if (seen.size === before) {
       // The same page again: asked for once more, so that the one in its place is not skipped.
       stale++;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Certificate, DataWord, ExportJob, FileMetadata, HistoryEntry } from './types.ts';
-import { asBoolean, asCount, asDate, asNumber, asText } from './values.ts';
+import { asBoolean, asCount, asDate, asNumber, asPhrase, asText, nameProblem } from './values.ts';
 
 /*
  * The bodies of the upstream. Their fields are not documented, so every schema takes what is known to occur, in
@@ -46,6 +46,9 @@ export function unwrap(body: unknown): Unwrapped {
 
 const optional = <T>(read: (value: unknown) => T | undefined) => z.unknown().transform(read).optional();
 const text = optional(asText);
+const phrase = optional(asPhrase);
+/** A name as it came: replacing anything in it would make it the name of another file. */
+const rawName = optional((value) => (typeof value === 'string' && value !== '' ? value : asText(value)));
 const count = optional(asCount);
 const date = optional(asDate);
 const flag = optional(asBoolean);
@@ -72,7 +75,7 @@ export const jobSchema = z
     description: text,
     source: text,
     type: text,
-    status: text,
+    status: phrase,
     suspended: flag,
     suspend: flag,
     createdDate: date,
@@ -92,7 +95,7 @@ export const historySchema = z
     jobID: text,
     title: text,
     jobTitle: text,
-    status: text,
+    status: phrase,
     progress: optional(asPercent),
     fileName: text,
     name: text,
@@ -101,10 +104,10 @@ export const historySchema = z
     createdDate: date,
     uploadDate: date,
     lastModified: date,
-    reason: text,
-    errorMessage: text,
-    error: text,
-    message: text,
+    reason: phrase,
+    errorMessage: phrase,
+    error: phrase,
+    message: phrase,
   })
   .transform((entry, context): HistoryEntry => {
     const { status, progress } = entry;
@@ -125,8 +128,8 @@ export const historySchema = z
 
 export const fileSchema = z
   .object({
-    name: text,
-    fileName: text,
+    name: rawName,
+    fileName: rawName,
     size: count,
     fileSize: count,
     createdDate: date,
@@ -141,8 +144,11 @@ export const fileSchema = z
   })
   .transform((file, context): FileMetadata => {
     const { historyId, jobId, type, source } = file;
+    const name = file.name ?? file.fileName;
+    const problem = name === undefined ? undefined : nameProblem(name);
+    if (problem !== undefined) context.addIssue({ code: 'custom', path: ['name'], message: problem });
     return {
-      name: required(file.name ?? file.fileName, 'name', context),
+      name: required(name, 'name', context),
       ...present({
         size: file.size ?? file.fileSize,
         createdDate: file.createdDate ?? file.uploadDate ?? file.lastModified,

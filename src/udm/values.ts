@@ -1,10 +1,36 @@
 import { DateTime } from 'luxon';
 
-/** Text from text, a number or a boolean; undefined for anything else and for the empty string. */
+/**
+ * Text from text, a number or a boolean; undefined for anything else and for the empty string. What Postgres and UTF-8
+ * cannot hold (NUL, half a surrogate pair) becomes U+FFFD.
+ */
 export function asText(value: unknown): string | undefined {
-  if (typeof value === 'string') return value === '' ? undefined : value;
+  if (typeof value === 'string') return value === '' ? undefined : keepable(value);
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   return undefined;
+}
+
+/** Longest text that we keep for people to read: a reason, a word. */
+const longestPhrase = 500;
+
+/** The beginning of a text that is only shown. */
+export function asPhrase(value: unknown): string | undefined {
+  const text = asText(value);
+  return text === undefined || text.length <= longestPhrase ? text : `${text.slice(0, longestPhrase - 1)}…`;
+}
+
+function keepable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
+/** Longest name of a file, in UTF-8 bytes: twice what S3 takes as a key, and what fits into an index of Postgres. */
+const longestNameBytes = 2048;
+
+/** Why a text cannot be the name of a file that we keep; undefined if it can. */
+export function nameProblem(name: string): string | undefined {
+  if (name.includes('\0') || !name.isWellFormed())
+    return 'holds what no name can hold (NUL or half a character)';
+  return Buffer.byteLength(name) > longestNameBytes ? `is longer than ${longestNameBytes} bytes` : undefined;
 }
 
 /** A count or size: a whole number from 0 up, also when it arrives as text. */
@@ -36,6 +62,8 @@ export function asDate(value: unknown): Date | undefined {
   return validDate(DateTime.fromISO(value.trim(), { zone: 'utc' }).toJSDate());
 }
 
+/** No date of this API lies outside of these years, and Postgres would not take every one that does. */
 function validDate(date: Date): Date | undefined {
-  return Number.isNaN(date.getTime()) ? undefined : date;
+  const year = date.getUTCFullYear();
+  return year >= 1970 && year < 3000 ? date : undefined;
 }

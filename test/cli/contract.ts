@@ -75,6 +75,11 @@ export const status = z.strictObject({
     lost: z.number().int(),
     soonestExpiry: instant.nullable(),
   }),
+  atRisk: z.strictObject({
+    critical: z.number().int(),
+    warning: z.number().int(),
+    soonestExpiry: instant.nullable(),
+  }),
   failed: runs,
   struggling: runs,
 });

@@ -142,6 +142,28 @@ test('status, runs and run-history say what is wrong and what to do', async () =
   expect(detail.history.at(-1)).toMatchObject({ subject: 'run', to: 'failed' });
 });
 
+test('status speaks first of files that the vendor deletes before they are safe', async () => {
+  const expire = (days: number) =>
+    place.sql(`update udm_sync.files set expires_at = now() + interval '${days} days' where state = 'dead'`);
+  await expire(9);
+  const warned = await place.run('status');
+  expect(warned.stdout).toMatch(/^AT RISK: 3 windows failed/);
+  expect(warned.stdout).toMatch(
+    /\nAt risk: 0 files critical, 2 warned of; .* deletes the first at \d{4}-\S+Z\.\n/,
+  );
+  await expire(2);
+  const [told, json] = await Promise.all([place.run('status'), place.run('status --json')]);
+  expect(told.code).toBe(0);
+  expect(told.stdout).toMatch(
+    /^AT RISK: the vendor deletes 2 files soon, the first at \d{4}-\S+Z, .*safe\.\n/,
+  );
+  expect(read(status, json.stdout)).toMatchObject({
+    verdict: 'at-risk',
+    atRisk: { critical: 2, warning: 0 },
+  });
+  await expire(29);
+});
+
 test('retry goes on with what is missing, once its cause is mended', async () => {
   const [run] = read(runs, (await place.run('runs --definition smaller --json')).stdout);
   delete announced['smaller.zip.smime'];

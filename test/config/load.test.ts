@@ -62,6 +62,7 @@ describe('a correct file', () => {
         createSettleMs: 30_000,
         collectSettleMs: 10_000,
       },
+      retention: { keepForMs: 2_592_000_000, warnAtMs: 864_000_000, criticalAtMs: 259_200_000 },
       log: { level: 'info', format: 'auto' },
     });
     expect(config.database).not.toHaveProperty('url');

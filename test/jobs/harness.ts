@@ -10,6 +10,7 @@ import type { OpenPipeline } from '../../src/jobs/pipeline.ts';
 import { planWindow } from '../../src/jobs/plan.ts';
 import { startWorker } from '../../src/jobs/worker.ts';
 import { createLogger } from '../../src/log.ts';
+import type { Logger } from '../../src/log.ts';
 import { latestExport } from '../../src/store/exports.ts';
 import { filesOfRun } from '../../src/store/files.ts';
 import { historyOfRun } from '../../src/store/history.ts';
@@ -110,9 +111,12 @@ export class Harness {
   }
 
   /** Starts a worker; `stop` drains it. */
-  async worker(config: Config = this.config): Promise<{ pipeline: OpenPipeline; stop(): Promise<void> }> {
+  async worker(
+    config: Config = this.config,
+    logger?: Logger,
+  ): Promise<{ pipeline: OpenPipeline; stop(): Promise<void> }> {
     const draining = new AbortController();
-    const pipeline = await this.#open(true, draining.signal, config);
+    const pipeline = await this.#open(true, draining.signal, config, logger);
     const worker = await startWorker(pipeline, { schedules: [], tickMs: 500 });
     let stopped: Promise<void> | undefined;
     const stop = () =>
@@ -125,9 +129,13 @@ export class Harness {
     return { pipeline, stop };
   }
 
-  #open(working: boolean, draining: AbortSignal, config = this.config): Promise<OpenPipeline> {
-    const { level, format } = config.log;
-    return openPipeline({ config, url: this.url, logger: createLogger(level, format, 2), draining, working });
+  #open(
+    working: boolean,
+    draining: AbortSignal,
+    config = this.config,
+    logger: Logger = createLogger(config.log.level, config.log.format, 2),
+  ): Promise<OpenPipeline> {
+    return openPipeline({ config, url: this.url, logger, draining, working });
   }
 
   /** Plans one hour of the definition, so many hours after 2026-01-01T00:00Z. */
