@@ -1,5 +1,5 @@
 import type { DefinitionConfig } from '../config/config.ts';
-import { nextRuns } from '../config/cron.ts';
+import { nextRunAfter } from '../config/cron.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
 import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
@@ -25,12 +25,11 @@ export async function planBySchedule(pipeline: Pipeline, definition: DefinitionC
     const same = known?.cron === schedule.cron && known.timeZone === schedule.timeZone;
     if (same && known.nextTickAt > now) return known.lastTickAt;
     tick.fired = true;
-    const [nextTickAt] = nextRuns(schedule.cron, schedule.timeZone, 1);
     await noteTick(tx, {
       definition: definition.name,
       ...schedule,
       lastTickAt: now,
-      nextTickAt: nextTickAt ?? now,
+      nextTickAt: nextRunAfter(schedule.cron, schedule.timeZone, now),
     });
     return now;
   });

@@ -54,15 +54,15 @@ export async function settleStep(
       return false;
     }
     await outcome.also?.(tx, run);
-    const nextStepAt = outcome.nextMs === undefined ? null : new Date(Date.now() + outcome.nextMs);
+    const nextStepMs = outcome.nextMs ?? null;
     if (outcome.to !== undefined && outcome.to !== run.state)
-      await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepAt });
+      await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepMs });
     else
       await patchRun(tx, run.id, {
         stepFailures: 0,
         stepFaults: 0,
         reason: outcome.reason ?? null,
-        nextStepAt,
+        nextStepMs,
       });
     if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
     return true;
@@ -111,8 +111,12 @@ export async function settleFailure(
       await moveRun(tx, run, 'failed', who, reason);
       return;
     }
-    const nextStepAt = new Date(Date.now() + delay);
-    await patchRun(tx, run.id, { stepFailures: failures, stepFaults: faults, reason, nextStepAt });
+    await patchRun(tx, run.id, {
+      stepFailures: failures,
+      stepFaults: faults,
+      reason,
+      nextStepMs: delay,
+    });
     await queue.sendStep(tx, run.id, delay);
   });
   const code = error instanceof UdmSyncError ? error.code : undefined;
