@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import { LostClaimError } from '../queue/queue.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
@@ -45,6 +46,7 @@ export async function settleStep(
   outcome: Outcome,
 ): Promise<void> {
   const { db, queue, who, events } = pipeline;
+  const effect = `commit-${outcome.to ?? 'wait'}` as const;
   const moved = await transact(db, async (tx) => {
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
@@ -65,8 +67,10 @@ export async function settleStep(
         nextStepMs,
       });
     if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
+    reached(`before:${effect}`);
     return true;
   });
+  reached(`after:${effect}`);
   if (moved && outcome.to !== undefined && outcome.to !== run.state) {
     pipeline.logger.info(
       logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason }),
@@ -109,6 +113,7 @@ export async function settleFailure(
     }
     if (giveUp) {
       await moveRun(tx, run, 'failed', who, reason);
+      reached('before:commit-failure');
       return;
     }
     await patchRun(tx, run.id, {
@@ -118,7 +123,9 @@ export async function settleFailure(
       nextStepMs: delay,
     });
     await queue.sendStep(tx, run.id, delay);
+    reached('before:commit-failure');
   });
+  reached('after:commit-failure');
   const code = error instanceof UdmSyncError ? error.code : undefined;
   logger.warn(
     logFields(run, { state: run.state, code, reason, retryInMs: giveUp ? undefined : Math.round(delay) }),
@@ -133,7 +140,9 @@ async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run)
     await lockRun(tx, run.id);
     await pipeline.queue.complete(tx, claim);
     await pipeline.queue.sendStep(tx, run.id);
+    reached('before:give-back');
   });
+  reached('after:give-back');
 }
 
 /** An export ended without files: try again with a new job, or give up when the attempts are used up. */
