@@ -2,7 +2,7 @@ import { createTask, validateDetailed } from 'node-cron';
 import { nearest } from './did-you-mean.ts';
 
 /**
- * The next times a schedule fires, from now, by node-cron's own reckoning (the same that starts the work).
+ * The next times a schedule fires, from now on this machine's clock, by node-cron's own reckoning (the same that starts the work).
  *
  * @param timeZone IANA name
  * @throws Error if the expression or the zone is wrong, or it does not fire within 100 years
@@ -13,6 +13,37 @@ export function nextRuns(cron: string, timeZone: string, count: number): Date[] 
     return task.getNextRuns(count);
   } finally {
     // A task left alone stays in node-cron's registry for good.
+    void task.destroy();
+  }
+}
+
+/** More steps than anybody's clock is wrong by, and as many as cost no time. */
+const mostSteps = 4096;
+
+/**
+ * The first time a schedule fires after an instant, whatever this machine's own clock says.
+ *
+ * @param timeZone IANA name
+ * @returns with a clock that is wrong by more than 4096 minutes (seconds, for expressions with seconds) perhaps only the
+ *   next minute or second
+ */
+export function nextRunAfter(cron: string, timeZone: string, instant: Date): Date {
+  const task = createTask(cron, () => undefined, { timezone: timeZone });
+  const stepMs = cron.trim().split(/\s+/).length > 5 ? 1000 : 60_000;
+  const first = (Math.floor(instant.getTime() / stepMs) + 1) * stepMs;
+  try {
+    // node-cron reckons from this machine's clock. One that is ahead would leave out what lies between.
+    const ahead = Math.min(Math.ceil((Date.now() - first) / stepMs), mostSteps);
+    for (let step = 0; step <= ahead; step += 1) {
+      const at = new Date(first + step * stepMs);
+      if (task.match(at)) return at;
+    }
+    for (let count = 1; count <= mostSteps; count *= 8) {
+      const next = task.getNextRuns(count).find((run) => run > instant);
+      if (next) return next;
+    }
+    return new Date(first);
+  } finally {
     void task.destroy();
   }
 }

@@ -43,7 +43,7 @@ export async function cancelExport(pipeline: Pipeline, claim: Claim<StepPayload>
     return;
   }
   const jobId = columns.upstreamJobId ?? row.upstreamJobId;
-  if (jobId !== null) await cancelJob(pipeline.upstream(run.tenant), jobId, claim.signal);
+  if (jobId !== null) await cancelJob(pipeline, claim, run, jobId);
   await settleStep(pipeline, claim, run, {
     reason: why,
     nextMs: backoff(row.polls + 1, pipeline.config.worker.poll, Math.random()),

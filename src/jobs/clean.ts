@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import { databaseNow, transact } from '../store/database.ts';
@@ -7,6 +8,7 @@ import type { Run } from '../store/runs.ts';
 import { addFiles, completedExport, listExportFiles } from './collect.ts';
 import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
+import { fence } from './fence.ts';
 import { settleStep } from './settle.ts';
 
 /** As many names as the upstream takes in one list. */
@@ -45,8 +47,18 @@ export async function cleanUpstream(pipeline: Pipeline, claim: Claim<StepPayload
   await deleteFiles(pipeline, claim, run, row);
   if (mode === 'files-and-job') {
     const upstream = pipeline.upstream(run.tenant);
+    const stillOurs = await fence(pipeline, claim);
+    reached('before:delete-history');
+    stillOurs();
     await upstream.deleteHistory(row.upstreamHistoryId, claim.signal);
-    if (row.upstreamJobId !== null) await upstream.deleteJob(row.upstreamJobId, claim.signal);
+    reached('after:delete-history');
+    if (row.upstreamJobId !== null) {
+      const stillOurs = await fence(pipeline, claim);
+      reached('before:delete-job');
+      stillOurs();
+      await upstream.deleteJob(row.upstreamJobId, claim.signal);
+      reached('after:delete-job');
+    }
   }
   await settleStep(pipeline, claim, run, { to: 'done' });
 }
@@ -69,18 +81,22 @@ async function deleteFiles(
   let kept = 0;
   for (let at = 0; at < deletable.length; at += listLimit) {
     const slice = deletable.slice(at, at + listLimit);
-    // Fenced: a worker that was frozen and replaced deletes nothing.
-    await transact(db, (tx) => queue.renew(tx, claim));
+    const stillOurs = await fence(pipeline, claim);
+    reached('before:delete-files');
+    stillOurs();
     const { remaining } = await pipeline.upstream(run.tenant).deleteFiles(
       slice.map((file) => file.name),
       claim.signal,
     );
+    reached('after:delete-files');
     const gone = slice.filter((file) => !remaining.includes(file.name));
     kept += remaining.length;
     await transact(db, async (tx) => {
       await markDeleted(tx, gone, who);
       await queue.renew(tx, claim);
+      reached('before:note-deleted');
     });
+    reached('after:note-deleted');
     events.emit('event', { kind: 'deleted', run, files: gone.length });
   }
   const [shared] = pending;

@@ -1,5 +1,6 @@
 import type { DefinitionConfig, TenantConfig } from '../config/config.ts';
 import { formatUpstreamDate } from '../config/date-format.ts';
+import { reached } from '../crash-points.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
@@ -54,9 +55,11 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
     await insertIntent(tx, { runId: run.id, tenant: run.tenant, attempt, marker, request }, who);
     await moveRun(tx, run, 'creating', who, undefined, { attempt });
     await queue.sendStep(tx, run.id);
+    reached('before:commit-creating');
     return true;
   });
   if (begun) {
+    reached('after:commit-creating');
     pipeline.logger.info(logFields(run, { from: 'planned', to: 'creating' }), 'run moved');
     pipeline.events.emit('event', { kind: 'run', run, from: 'planned', to: 'creating', reason: undefined });
   } else {
@@ -130,6 +133,7 @@ async function sendCreate(
   const request = jobRequest(definition, tenantNamed(pipeline.config, run.tenant), window, row.marker);
   // The time limit begins before the commit, and nothing is sent after it: others rely on that (see above), even if
   // this process is frozen on the way.
+  const sendBy = performance.now() + requestTimeoutMs;
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(tooSlow(run)), requestTimeoutMs);
   const signal = AbortSignal.any([claim.signal, limit.signal]);
@@ -140,16 +144,26 @@ async function sendCreate(
       await pipeline.queue.renew(tx, claim);
       if (current?.state !== 'creating' || current.cancelRequestedAt) return false;
       await noteCreateSent(tx, row.id, request);
+      reached('before:note-create');
       return true;
     });
     if (!wanted) {
       await settleStep(pipeline, claim, run, { nextMs: 0 });
       return;
     }
+    reached('after:note-create');
+    reached('before:create-job');
+    // A process that was frozen goes on right here, and no timer of its own has fired yet.
+    if (performance.now() >= sendBy) throw tooSlow(run);
     signal.throwIfAborted();
     ({ id } = await upstream.createJob(request, signal));
+    reached('after:create-job');
   } catch (error) {
-    if (hadNoEffect(error)) await noteNotCreated(pipeline.db, row.id, row.createTries + 1);
+    if (hadNoEffect(error)) {
+      reached('before:take-back-create');
+      await noteNotCreated(pipeline.db, row.id, row.createTries + 1);
+      reached('after:take-back-create');
+    }
     if (!isRefusal(error)) throw error;
     const outcome = afterFailedExport(pipeline, run, `the upstream refused the job: ${error.message}`);
     const reason = outcome.reason;
@@ -191,7 +205,7 @@ async function adopt(
   const [kept, ...surplus] = found;
   if (kept === undefined) return;
   const name = kept.jobId ?? `of history entry ${kept.historyId ?? '?'}`;
-  await cancelSurplus(pipeline, run, surplus, claim.signal);
+  await cancelSurplus(pipeline, claim, run, surplus);
   const outcome: Outcome = {
     to: run.cancelRequestedAt ? 'cancelling' : 'exporting',
     ...(reason === undefined ? {} : { reason }),

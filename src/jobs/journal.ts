@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import { appendHistory } from '../store/history.ts';
 import { transact } from '../store/database.ts';
 import type { File } from '../store/files.ts';
@@ -22,11 +23,15 @@ export function journalOf(pipeline: Pipeline, file: File, sink: string, fresh: b
       return { ...found, parts: await partsOf(db, found.id) };
     },
     async begun(record) {
+      reached('before:note-upload');
       uploadId = await insertUpload(db, { ...record, fileId: file.id, sink });
+      reached('after:note-upload');
     },
     async sent(part) {
       if (uploadId === undefined) throw new Error('a part was sent before its upload began');
+      reached('before:note-part');
       await insertPart(db, uploadId, part);
+      reached('after:note-part');
     },
     async forget(reason) {
       const forgotten = uploadId;
@@ -34,19 +39,14 @@ export function journalOf(pipeline: Pipeline, file: File, sink: string, fresh: b
       uploadId = undefined;
       await transact(db, async (tx) => {
         await deleteUpload(tx, forgotten);
-        if (reason === 'complete') return;
-        const { runId, id: fileId } = file;
-        const line = {
-          runId,
-          fileId,
-          subject: 'file',
-          from: file.state,
-          to: file.state,
-          who,
-          reason,
-        } as const;
-        await appendHistory(tx, [line]);
+        if (reason !== 'complete') {
+          const { runId, id: fileId, state } = file;
+          const line = { runId, fileId, subject: 'file', from: state, to: state, who, reason } as const;
+          await appendHistory(tx, [line]);
+        }
+        reached('before:forget-upload');
       });
+      reached('after:forget-upload');
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { DefinitionConfig } from '../config/config.ts';
-import { nextRuns } from '../config/cron.ts';
+import { nextRunAfter } from '../config/cron.ts';
+import { reached } from '../crash-points.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
 import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
@@ -25,12 +26,11 @@ export async function planBySchedule(pipeline: Pipeline, definition: DefinitionC
     const same = known?.cron === schedule.cron && known.timeZone === schedule.timeZone;
     if (same && known.nextTickAt > now) return known.lastTickAt;
     tick.fired = true;
-    const [nextTickAt] = nextRuns(schedule.cron, schedule.timeZone, 1);
     await noteTick(tx, {
       definition: definition.name,
       ...schedule,
       lastTickAt: now,
-      nextTickAt: nextTickAt ?? now,
+      nextTickAt: nextRunAfter(schedule.cron, schedule.timeZone, now),
     });
     return now;
   });
@@ -61,8 +61,11 @@ async function planned(
     const scheduled = await scheduledStretch(tx, definition.name);
     const covered = await coveredOutside(tx, definition.name, start, scheduled, now);
     const due = dueWindows({ now, lengthMs, lagMs, start, scheduled, covered, limit });
-    return insertWindows(pipeline, tx, definition, due, 'schedule');
+    const added = await insertWindows(pipeline, tx, definition, due, 'schedule');
+    reached('before:plan');
+    return added;
   });
+  reached('after:plan');
   for (const run of runs) announce(pipeline, run);
   return runs;
 }
@@ -104,8 +107,11 @@ export async function planWindow(
   const runs = await transact(pipeline.db, async (tx) => {
     await lockFor(tx, `plan:${definition.name}`);
     const missing = await missingWindows(tx, definition, window);
-    return insertWindows(pipeline, tx, definition, missing, 'backfill');
+    const added = await insertWindows(pipeline, tx, definition, missing, 'backfill');
+    reached('before:plan');
+    return added;
   });
+  reached('after:plan');
   for (const run of runs) announce(pipeline, run);
   return runs;
 }

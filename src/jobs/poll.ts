@@ -29,7 +29,7 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
   if (row.createTries > 1) {
     const carriers = await findByMarker(pipeline.upstream(run.tenant), row.marker, claim.signal);
     const surplus = carriers.filter((carrier) => carrier.jobId !== row.upstreamJobId);
-    await cancelSurplus(pipeline, run, surplus, claim.signal);
+    await cancelSurplus(pipeline, claim, run, surplus);
   }
   const now = await databaseNow(pipeline.db);
   const outcome = decide(pipeline, run, row, seen, now);

@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import { UsageError } from '../errors.ts';
 import { databaseNow, transact } from '../store/database.ts';
 import type { Transaction } from '../store/database.ts';
@@ -16,8 +17,8 @@ import { assessSet } from './file-set.ts';
  *
  * @throws UsageError when the run is neither failed nor cancelled
  */
-export function reviveRun(pipeline: Pipeline, runId: number): Promise<RunState> {
-  return transact(pipeline.db, async (tx) => {
+export async function reviveRun(pipeline: Pipeline, runId: number): Promise<RunState> {
+  const state = await transact(pipeline.db, async (tx) => {
     const run = await lockRun(tx, runId);
     if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
     if (run.state !== 'failed' && run.state !== 'cancelled')
@@ -28,8 +29,11 @@ export function reviveRun(pipeline: Pipeline, runId: number): Promise<RunState> 
       cancelRequestedAt: null,
     });
     await pipeline.queue.hurry(tx, runId);
+    reached('before:request-retry');
     return to;
   });
+  reached('after:request-retry');
+  return state;
 }
 
 async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promise<RunState> {
@@ -57,36 +61,44 @@ async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promi
  *
  * @throws UsageError when there is nothing left to cancel
  */
-export function requestCancel(pipeline: Pipeline, runId: number): Promise<RunState> {
-  return transact(pipeline.db, async (tx) => {
-    const run = await lockRun(tx, runId);
-    if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
-    if (run.state === 'done' || run.state === 'cancelled')
-      throw new UsageError(`Run ${runId} is ${run.state}; there is nothing to cancel.`);
-    if (run.state === 'stored')
-      throw new UsageError(
-        `Run ${runId} is stored: its files are verified in the sink. There is nothing to cancel.`,
-      );
-    const now = await databaseNow(tx);
-    const live = await liveExport(tx, runId);
-    if (!live) {
-      await moveRun(tx, run, 'cancelled', pipeline.who, 'cancelled by an operator', {
-        cancelRequestedAt: now,
-      });
-      return 'cancelled';
-    }
-    if (live.state === 'intended' && live.createSentAt === null) {
-      await moveExport(tx, live, 'cancelled', pipeline.who, 'never created');
-      await moveRun(tx, run, 'cancelled', pipeline.who, 'cancelled by an operator', {
-        cancelRequestedAt: now,
-      });
-      return 'cancelled';
-    }
-    if (run.state === 'failed') {
-      const to = live.state === 'intended' ? 'creating' : 'cancelling';
-      await moveRun(tx, run, to, pipeline.who, 'cancelled by an operator', { cancelRequestedAt: now });
-    } else await patchRun(tx, runId, { cancelRequestedAt: now });
-    await pipeline.queue.hurry(tx, runId);
-    return run.state;
+export async function requestCancel(pipeline: Pipeline, runId: number): Promise<RunState> {
+  const state = await transact(pipeline.db, async (tx) => {
+    const now = await cancelNow(pipeline, tx, runId);
+    reached('before:request-cancel');
+    return now;
   });
+  reached('after:request-cancel');
+  return state;
+}
+
+async function cancelNow(pipeline: Pipeline, tx: Transaction, runId: number): Promise<RunState> {
+  const run = await lockRun(tx, runId);
+  if (!run) throw new UsageError(`There is no run ${runId}.`, { hint: 'udm-sync runs lists them.' });
+  if (run.state === 'done' || run.state === 'cancelled')
+    throw new UsageError(`Run ${runId} is ${run.state}; there is nothing to cancel.`);
+  if (run.state === 'stored')
+    throw new UsageError(
+      `Run ${runId} is stored: its files are verified in the sink. There is nothing to cancel.`,
+    );
+  const now = await databaseNow(tx);
+  const live = await liveExport(tx, runId);
+  if (!live) {
+    await moveRun(tx, run, 'cancelled', pipeline.who, 'cancelled by an operator', {
+      cancelRequestedAt: now,
+    });
+    return 'cancelled';
+  }
+  if (live.state === 'intended' && live.createSentAt === null) {
+    await moveExport(tx, live, 'cancelled', pipeline.who, 'never created');
+    await moveRun(tx, run, 'cancelled', pipeline.who, 'cancelled by an operator', {
+      cancelRequestedAt: now,
+    });
+    return 'cancelled';
+  }
+  if (run.state === 'failed') {
+    const to = live.state === 'intended' ? 'creating' : 'cancelling';
+    await moveRun(tx, run, to, pipeline.who, 'cancelled by an operator', { cancelRequestedAt: now });
+  } else await patchRun(tx, runId, { cancelRequestedAt: now });
+  await pipeline.queue.hurry(tx, runId);
+  return run.state;
 }

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { Readable } from 'node:stream';
+import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import type { Sink } from '../sinks/sink.ts';
@@ -11,6 +12,7 @@ import type { Run } from '../store/runs.ts';
 import { addFiles, completedExport, listExportFiles, manifestKeyOf, queueTransfers } from './collect.ts';
 import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
+import { fence } from './fence.ts';
 import { assessSet } from './file-set.ts';
 import { buildManifest } from './manifest.ts';
 import { logFields, settleStep } from './settle.ts';
@@ -92,11 +94,16 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
   const manifest = buildManifest(run, definition, row, known, sink.uri, now);
   const body = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
   const key = run.manifestKey ?? manifestKeyOf(pipeline, run);
+  // A manifest of a worker that was frozen could replace one that lists more.
+  const stillOurs = await fence(pipeline, claim);
+  reached('before:manifest');
+  stillOurs();
   await sink.put(key, Readable.from([body]), {
     length: body.length,
     contentType: 'application/json',
     signal: claim.signal,
   });
+  reached('after:manifest');
   await proveStored(sink, key, { bytes: body.length, crc32: crc32(body) }, verify, claim.signal);
   await settleStep(pipeline, claim, run, {
     to: 'stored',

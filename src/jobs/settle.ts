@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import { LostClaimError } from '../queue/queue.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
@@ -45,6 +46,7 @@ export async function settleStep(
   outcome: Outcome,
 ): Promise<void> {
   const { db, queue, who, events } = pipeline;
+  const effect = `commit-${outcome.to ?? 'wait'}` as const;
   const moved = await transact(db, async (tx) => {
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
@@ -54,19 +56,21 @@ export async function settleStep(
       return false;
     }
     await outcome.also?.(tx, run);
-    const nextStepAt = outcome.nextMs === undefined ? null : new Date(Date.now() + outcome.nextMs);
+    const nextStepMs = outcome.nextMs ?? null;
     if (outcome.to !== undefined && outcome.to !== run.state)
-      await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepAt });
+      await moveRun(tx, run, outcome.to, who, outcome.reason, { nextStepMs });
     else
       await patchRun(tx, run.id, {
         stepFailures: 0,
         stepFaults: 0,
         reason: outcome.reason ?? null,
-        nextStepAt,
+        nextStepMs,
       });
     if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
+    reached(`before:${effect}`);
     return true;
   });
+  reached(`after:${effect}`);
   if (moved && outcome.to !== undefined && outcome.to !== run.state) {
     const fields = logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason });
     if (outcome.to === 'failed') pipeline.logger.error(fields, 'run failed');
@@ -108,12 +112,19 @@ export async function settleFailure(
     }
     if (giveUp) {
       await moveRun(tx, run, 'failed', who, reason);
+      reached('before:commit-failure');
       return;
     }
-    const nextStepAt = new Date(Date.now() + delay);
-    await patchRun(tx, run.id, { stepFailures: failures, stepFaults: faults, reason, nextStepAt });
+    await patchRun(tx, run.id, {
+      stepFailures: failures,
+      stepFaults: faults,
+      reason,
+      nextStepMs: delay,
+    });
     await queue.sendStep(tx, run.id, delay);
+    reached('before:commit-failure');
   });
+  reached('after:commit-failure');
   const code = error instanceof UdmSyncError ? error.code : undefined;
   const fields = logFields(run, { state: run.state, code, reason });
   if (giveUp) logger.error(fields, 'run failed');
@@ -127,7 +138,9 @@ async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run)
     await lockRun(tx, run.id);
     await pipeline.queue.complete(tx, claim);
     await pipeline.queue.sendStep(tx, run.id);
+    reached('before:give-back');
   });
+  reached('after:give-back');
 }
 
 /** An export ended without files: try again with a new job, or give up when the attempts are used up. */

@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import { transact } from '../store/database.ts';
 import { findRun } from '../store/runs.ts';
@@ -29,7 +30,11 @@ export async function runStep(pipeline: Pipeline, claim: Claim<StepPayload>): Pr
   const run = await findRun(pipeline.db, claim.payload.runId);
   const step = run && steps[run.state];
   if (!run || !step) {
-    await transact(pipeline.db, (tx) => pipeline.queue.complete(tx, claim));
+    await transact(pipeline.db, async (tx) => {
+      await pipeline.queue.complete(tx, claim);
+      reached('before:drop-step');
+    });
+    reached('after:drop-step');
     return;
   }
   try {

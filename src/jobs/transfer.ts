@@ -1,3 +1,4 @@
+import { reached } from '../crash-points.ts';
 import type { Claim, TransferPayload } from '../queue/queue.ts';
 import { crc32Text } from '../sinks/checksum.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
@@ -44,7 +45,9 @@ export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPay
       for (const file of await heldFiles(tx, claim.id))
         await moveFile(tx, file, 'waiting', pipeline.who, 'given back: its run has moved on');
       await pipeline.queue.complete(tx, claim);
+      reached('before:commit-files');
     });
+    reached('after:commit-files');
     return;
   }
   const files = await begin(pipeline, claim, run);
@@ -89,11 +92,12 @@ async function begin(
   const { db, queue, who, config } = pipeline;
   const { fileIds, tenant } = claim.payload;
   const limit = config.tenants[tenant]?.limits.transfers ?? 1;
-  return transact(db, async (tx) => {
+  const begun = await transact(db, async (tx) => {
     await lockFor(tx, `transfers:${tenant}`);
     if ((await countTransfers(tx, tenant, claim.id)) < limit) {
       const claimed = await claimFiles(tx, fileIds, claim.id, who);
       await queue.renew(tx, claim);
+      reached('before:claim-files');
       return claimed;
     }
     const waiting = (await filesOfRun(tx, run.id)).filter((file) => fileIds.includes(file.id));
@@ -106,8 +110,11 @@ async function begin(
       await databaseNow(tx),
       queueForLimitMs * (0.7 + 0.6 * Math.random()),
     );
+    reached('before:claim-files');
     return undefined;
   });
+  reached('after:claim-files');
+  return begun;
 }
 
 async function attempt(
@@ -162,11 +169,14 @@ async function finish(
       who,
     );
     for (const result of ours) await record(pipeline, tx, run, result, now);
-    if (run.state !== 'transferring') return;
-    const exportId = results[0]?.file.exportId ?? (await latestExport(tx, run.id))?.id;
-    const counts = exportId === undefined ? {} : await countFilesByState(tx, exportId);
-    if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run.id);
+    if (run.state === 'transferring') {
+      const exportId = results[0]?.file.exportId ?? (await latestExport(tx, run.id))?.id;
+      const counts = exportId === undefined ? {} : await countFilesByState(tx, exportId);
+      if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run.id);
+    }
+    reached('before:commit-files');
   });
+  reached('after:commit-files');
 }
 
 function verifiedRow({ file, bytes, crc32, etag, sourceEtag, proof }: Stored): VerifiedFile {

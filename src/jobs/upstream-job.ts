@@ -1,10 +1,13 @@
+import { reached } from '../crash-points.ts';
 import { UdmSyncError } from '../errors.ts';
+import type { Claim } from '../queue/queue.ts';
 import type { Export } from '../store/exports.ts';
 import type { Run } from '../store/runs.ts';
 import { classifyStatus } from '../udm/status.ts';
 import type { StatusMeaning } from '../udm/status.ts';
 import type { ExportJob, HistoryEntry, UdmClient } from '../udm/types.ts';
 import type { Pipeline } from './context.ts';
+import { fence } from './fence.ts';
 import { carriesMarker } from './marker.ts';
 import { logFields } from './settle.ts';
 
@@ -100,9 +103,9 @@ export async function findByMarker(
  */
 export async function cancelSurplus(
   pipeline: Pipeline,
+  claim: Claim<unknown>,
   run: Run,
   surplus: readonly Carrier[],
-  signal: AbortSignal,
 ): Promise<void> {
   for (const { jobId } of surplus) {
     if (jobId === undefined) continue;
@@ -110,7 +113,7 @@ export async function cancelSurplus(
       logFields(run, { upstreamJob: jobId }),
       'a second job carries our marker; cancelling it',
     );
-    await cancelJob(pipeline.upstream(run.tenant), jobId, signal);
+    await cancelJob(pipeline, claim, run, jobId);
   }
 }
 
@@ -141,9 +144,18 @@ export function sightingColumns(row: Export, seen: Sighting, now: Date) {
 }
 
 /** POST /v10/export/jobs/cancel/{id}. A job that has ended is refused with 400: that is no failure, the next look sees it. */
-export async function cancelJob(upstream: UdmClient, id: string, signal: AbortSignal): Promise<void> {
+export async function cancelJob(
+  pipeline: Pipeline,
+  claim: Claim<unknown>,
+  run: Run,
+  id: string,
+): Promise<void> {
+  const stillOurs = await fence(pipeline, claim);
+  reached('before:cancel-job');
+  stillOurs();
   try {
-    await upstream.cancelJob(id, signal);
+    await pipeline.upstream(run.tenant).cancelJob(id, claim.signal);
+    reached('after:cancel-job');
   } catch (error) {
     if (!(error instanceof UdmSyncError && error.code === 'ERR_UDM_BAD_REQUEST')) throw error;
   }

@@ -1,6 +1,7 @@
 import cron from 'node-cron';
 import type { ScheduledTask } from 'node-cron';
 import type { DefinitionConfig } from '../config/config.ts';
+import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
 import { stuckRuns } from '../store/runs.ts';
 import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
@@ -93,7 +94,9 @@ export async function rescue(pipeline: Pipeline): Promise<number> {
   const stuck = await stuckRuns(pipeline.db);
   for (const { id, state } of stuck) {
     pipeline.logger.warn({ run: id, state }, 'this run had no next step in the queue; it has one again');
+    reached('before:rescue');
     await pipeline.queue.sendStep(pipeline.db, id);
+    reached('after:rescue');
   }
   return stuck.length;
 }
@@ -104,7 +107,9 @@ export async function abortAbandoned(pipeline: Pipeline): Promise<void> {
     const settings = pipeline.config.sinks[name];
     if (!settings) continue;
     await pipeline.sink(name).sink.uploads?.abort(upload);
+    reached('before:forget-upload');
     await deleteUpload(pipeline.db, id);
+    reached('after:forget-upload');
     pipeline.logger.info({ sink: name, key: upload.key }, 'aborted an upload that nobody continues');
   }
 }

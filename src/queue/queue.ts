@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
 import { PgBoss, fromDrizzle } from 'pg-boss';
 import type { Job } from 'pg-boss';
@@ -54,18 +55,27 @@ export interface QueueOptions {
   readonly supervise: boolean;
 }
 
+const queueNames = ['step', 'transfer', 'transfer-small'] as const;
+
 /** A worker silent for this long has lost its jobs; pg-boss accepts no less. */
 const heartbeatSeconds = 10;
+/** How long after its renewal a claim cannot have gone to another worker, in ms. */
+export const claimMs = heartbeatSeconds * 1000;
 const heartbeatRefreshSeconds = 2;
 const maxJobSeconds = 23 * 60 * 60;
 /** A queue job is only a reason to look at the run: being retried uses up nothing of the run's own attempts. */
 const retryForEver = 1_000_000;
 const tenYears = 10 * 365 * 24 * 60 * 60;
 
+/** What handlers get to hand back their work once their time is up. */
+const handBackMs = 5_000;
+
 /** The distributed engine: pg-boss, reduced to what the pipeline needs. */
 export class Queue {
   readonly #boss: PgBoss;
   readonly #logger: Logger;
+  /** Aborted when the process must stop now. */
+  readonly #timeUp = new AbortController();
 
   private constructor(boss: PgBoss, logger: Logger) {
     this.#boss = boss;
@@ -90,21 +100,22 @@ export class Queue {
     });
     boss.on('error', (error) => logger.warn({ reason: describeError(error) }, 'queue error'));
     await boss.start();
-    const common = {
-      policy: 'exclusive',
+    const settings = {
       notify: true,
       heartbeatSeconds,
       expireInSeconds: maxJobSeconds,
       retryLimit: retryForEver,
+      // Growing delays are the run's own (settle.ts); here they would only add to the time a takeover takes.
       retryDelay: 1,
-      retryBackoff: true,
-      retryDelayMax: 60,
+      retryBackoff: false,
       retentionSeconds: tenYears,
       deleteAfterSeconds: 60 * 60,
     };
-    await boss.createQueue('step', common);
-    await boss.createQueue('transfer', common);
-    await boss.createQueue('transfer-small', common);
+    for (const name of queueNames) {
+      await boss.createQueue(name, { ...settings, policy: 'exclusive' });
+      // A queue that an earlier version made keeps its settings otherwise.
+      await boss.updateQueue(name, settings);
+    }
     return new Queue(boss, logger);
   }
 
@@ -119,7 +130,7 @@ export class Queue {
       'step',
       { ...polling, localConcurrency: concurrency.steps },
       async ([job]) => {
-        if (job) await this.#run(job, () => handlers.step(claimOf('step', job, stepPayload)));
+        if (job) await this.#run(job, () => handlers.step(this.#claim('step', job, stepPayload)));
         return undefined;
       },
     );
@@ -128,7 +139,7 @@ export class Queue {
         queue,
         { ...polling, localConcurrency: concurrency.transfers },
         async ([job]) => {
-          if (job) await this.#run(job, () => handlers.transfer(claimOf(queue, job, transferPayload)));
+          if (job) await this.#run(job, () => handlers.transfer(this.#claim(queue, job, transferPayload)));
           return undefined;
         },
       );
@@ -154,9 +165,31 @@ export class Queue {
     }
   }
 
-  /** Stops claiming, and waits up to `graceMs` for handlers under way. */
+  /**
+   * Stops claiming, and waits up to `graceMs` for handlers under way. Those that are not done by then are told to
+   * hand back their work, and have a few seconds for it.
+   */
   async stop(graceMs: number): Promise<void> {
-    await this.#boss.stop({ graceful: graceMs > 0, timeout: Math.max(graceMs, 1000), close: true });
+    // Their heartbeats go on meanwhile. Told by pg-boss, they would find their jobs taken away already.
+    const done = Promise.all(queueNames.map((name) => this.#boss.offWork(name)));
+    await within(graceMs, done);
+    this.#timeUp.abort(new Error('the process stops'));
+    await within(handBackMs, done);
+    await this.#boss.stop({ graceful: true, timeout: 1000, close: true });
+  }
+
+  #claim<Payload>(
+    queue: Claim<Payload>['queue'],
+    job: Job<unknown>,
+    schema: z.ZodType<Payload>,
+  ): Claim<Payload> {
+    return {
+      queue,
+      id: job.id,
+      retryCount: job.retryCount,
+      payload: schema.parse(job.data),
+      signal: AbortSignal.any([job.signal, this.#timeUp.signal]),
+    };
   }
 
   /** Queues the next step of a run in the caller's transaction. Does nothing if one is waiting or active. */
@@ -219,16 +252,12 @@ function held(answer: unknown): void {
   if (commandAnswer.parse(answer).affected !== 1) throw new LostClaimError();
 }
 
-function claimOf<Payload>(
-  queue: 'step' | TransferQueue,
-  job: Job<unknown>,
-  schema: z.ZodType<Payload>,
-): Claim<Payload> {
-  return {
-    queue,
-    id: job.id,
-    retryCount: job.retryCount,
-    payload: schema.parse(job.data),
-    signal: job.signal,
-  };
+/** Waits for the promise, but no longer than so many ms. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const stop = new AbortController();
+  try {
+    await Promise.race([promise, delay(ms, undefined, { signal: stop.signal })]);
+  } finally {
+    stop.abort();
+  }
 }

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { crc32 } from 'node:zlib';
 
+import { reached } from '../crash-points.ts';
 import { guardBody } from './body.ts';
 import { SinkError } from './errors.ts';
 import { errnoOf, filesystemError } from './filesystem-errors.ts';
@@ -228,7 +229,10 @@ export function createFilesystemSink(name: string, options: FilesystemSinkOption
         const folder = await tree.folder(root, segments.slice(0, -1), key);
         const stem = temporaryStem(segments.slice(0, -1).join('/'));
         const path = join(await tree.folder(root, [temporary], key), `${stem}-${randomUUID()}`);
+        reached('before:write-file');
         const written = await writeTemporary(path, source, putOptions.onProgress);
+        reached('after:write-file');
+        reached('before:rename-file');
         try {
           signal.throwIfAborted();
           await rename(path, join(folder, segments.at(-1) ?? ''));
@@ -236,6 +240,7 @@ export function createFilesystemSink(name: string, options: FilesystemSinkOption
           await rm(path, { force: true });
           throw error;
         }
+        reached('after:rename-file');
         await syncFolders(folder, root);
         return { ...written, parts: 1 };
       } catch (error) {

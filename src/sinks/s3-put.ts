@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 
+import { reached } from '../crash-points.ts';
 import { guardBody, lengthError } from './body.ts';
 import { encodeCrc32 } from './checksum.ts';
 import { partSize } from './part-size.ts';
@@ -40,9 +41,11 @@ async function putSingle(put: Put, bytes: Uint8Array, checksum: number): Promise
     ContentLength: bytes.byteLength,
     ChecksumCRC32: encodeCrc32(checksum),
   });
+  reached('before:s3-put');
   const answer = await bucket.call('PutObject', key, signal, () =>
     bucket.client.send(command, { abortSignal: signal }),
   );
+  reached('after:s3-put');
   options.onProgress?.(bytes.byteLength);
   return { bytes: bytes.byteLength, crc32: checksum, parts: 1, ...bareEtag(answer.ETag) };
 }

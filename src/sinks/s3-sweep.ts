@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { ListMultipartUploadsCommandOutput } from '@aws-sdk/client-s3';
 
+import { reached } from '../crash-points.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { s3Cause, s3Error } from './s3-errors.ts';
 import type { SweepResult } from './sink.ts';
@@ -77,8 +78,10 @@ export async function sweepUploads(bucket: S3Bucket, prefix: string, before: Dat
       Key: upload.key,
       UploadId: upload.id,
     });
+    reached('before:s3-abort');
     try {
       await bucket.client.send(command);
+      reached('after:s3-abort');
     } catch (error) {
       if (s3Cause(error).name === 'NoSuchUpload') continue; // Its writer, or another sweep, was faster.
       throw s3Error(error, 'AbortMultipartUpload', bucket.uri(upload.key));

@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { PutObjectCommandInput } from '@aws-sdk/client-s3';
 
+import { reached } from '../crash-points.ts';
 import type { Logger } from '../log.ts';
 import { encodeCrc32 } from './checksum.ts';
 import { SinkError } from './errors.ts';
@@ -68,9 +69,11 @@ export async function beginUpload(
     ChecksumAlgorithm: 'CRC32',
     ChecksumType: 'FULL_OBJECT',
   });
+  reached('before:s3-begin');
   const answer = await bucket.call('CreateMultipartUpload', key, signal, () =>
     bucket.client.send(command, signal ? { abortSignal: signal } : {}),
   );
+  reached('after:s3-begin');
   if (answer.UploadId === undefined)
     throw new SinkError(
       'ERR_SINK_REFUSED',
@@ -102,9 +105,11 @@ export async function sendPart(
     ContentLength: bytes.byteLength,
     ChecksumCRC32: encodeCrc32(crc32),
   });
+  reached('before:s3-part');
   const answer = await bucket.call('UploadPart', upload.key, signal, () =>
     bucket.client.send(command, signal ? { abortSignal: signal } : {}),
   );
+  reached('after:s3-part');
   return { number, size: bytes.byteLength, etag: answer.ETag ?? '', crc32 };
 }
 
@@ -170,10 +175,12 @@ export async function completeUpload(
     ...(upload.keeps.whole ? { ChecksumType: 'FULL_OBJECT', ChecksumCRC32: encodeCrc32(whole.crc32) } : {}),
   });
   let etag: string | undefined;
+  reached('before:s3-complete');
   try {
     const answer = await bucket.call('CompleteMultipartUpload', upload.key, undefined, () =>
       bucket.client.send(command),
     );
+    reached('after:s3-complete');
     etag = answer.ETag;
   } catch (error) {
     etag = await findCompleted(bucket, upload, whole.bytes);
@@ -207,9 +214,11 @@ export async function abortUpload(
   upload: Upload,
   log: Logger | undefined,
 ): Promise<boolean> {
+  reached('before:s3-abort');
   try {
     const command = { ...bucket.common, Key: upload.key, UploadId: upload.id };
     await bucket.client.send(new AbortMultipartUploadCommand(command));
+    reached('after:s3-abort');
     return false;
   } catch (error) {
     const cause = s3Cause(error);

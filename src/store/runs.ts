@@ -65,15 +65,25 @@ type RunPatch = Partial<
     | 'reason'
     | 'manifestKey'
     | 'cancelRequestedAt'
-    | 'nextStepAt'
-  >
+  > & {
+    /** When the next step is due, in ms from now; null: none is. */
+    readonly nextStepMs: number | null;
+  }
 >;
+
+/** The patch as columns, with times on Postgres' clock. */
+function columnsOf({ nextStepMs, ...columns }: RunPatch) {
+  if (nextStepMs === undefined) return columns;
+  const nextStepAt =
+    nextStepMs === null ? null : sql`clock_timestamp() + ${nextStepMs / 1000} * interval '1 second'`;
+  return { ...columns, nextStepAt };
+}
 
 /** Changes columns of a run without a change of state. */
 export async function patchRun(tx: Executor, runId: number, patch: RunPatch): Promise<void> {
   await tx
     .update(runs)
-    .set({ ...patch, updatedAt: sql`now()` })
+    .set({ ...columnsOf(patch), updatedAt: sql`now()` })
     .where(eq(runs.id, runId));
 }
 
@@ -93,7 +103,7 @@ export async function moveRun(
       stepFaults: 0,
       reason: reason ?? null,
       nextStepAt: null,
-      ...patch,
+      ...columnsOf(patch),
       state: to,
       updatedAt: sql`now()`,
       finishedAt: finalStates.includes(to) ? sql`now()` : null,

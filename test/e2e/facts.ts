@@ -1,4 +1,7 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile, readdir } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
@@ -24,6 +27,8 @@ export interface Sources {
   readonly database: Pool;
   readonly s3: S3Client;
   readonly bucket: string;
+  /** A folder that is a sink too, and what its keys are to begin with. */
+  readonly disk: { readonly folder: string; readonly prefix: string };
   /** Whether the server lists unfinished uploads. */
   readonly listsUploads: boolean;
   readonly deletes: readonly WitnessedDelete[];
@@ -148,7 +153,7 @@ export async function collectFacts(sources: Sources): Promise<Facts> {
     upstreamFiles,
     requests: z.array(request).parse(await upstream.ask('log')),
     deletes: [...deletes],
-    objects: await readBucket(s3, bucket),
+    objects: [...(await readBucket(s3, bucket)), ...(await readFolder(sources.disk))],
     unfinishedUploads: sources.listsUploads ? await listUploads(s3, bucket) : undefined,
     runs: await rows<RunRow & QueryResultRow>(
       `select id::int, definition, window_from as "windowFrom", window_to as "windowTo", state
@@ -188,7 +193,10 @@ async function readBucket(s3: S3Client, bucket: string): Promise<StoredObject[]>
 
 async function readObject(s3: S3Client, bucket: string, key: string): Promise<StoredObject> {
   const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-  const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
+  return describe(key, (await Body?.transformToByteArray()) ?? new Uint8Array());
+}
+
+function describe(key: string, bytes: Uint8Array): StoredObject {
   return {
     key,
     size: bytes.byteLength,
@@ -196,6 +204,16 @@ async function readObject(s3: S3Client, bucket: string, key: string): Promise<St
     sha256: createHash('sha256').update(bytes).digest('hex'),
     text: key.endsWith('.json') ? Buffer.from(bytes).toString() : undefined,
   };
+}
+
+/** Every file below the folder, those that a sink keeps for itself included. */
+async function readFolder({ folder, prefix }: Sources['disk']): Promise<StoredObject[]> {
+  if (!existsSync(folder)) return [];
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((each) => each.isFile()).map((each) => join(each.parentPath, each.name));
+  return Promise.all(
+    paths.map(async (path) => describe(`${prefix}/${relative(folder, path)}`, await readFile(path))),
+  );
 }
 
 async function listUploads(s3: S3Client, bucket: string): Promise<string[]> {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { pathToFileURL } from 'node:url';
 
 /** How a process of the program ended. */
 export interface Ended {
@@ -19,9 +20,19 @@ export interface Running {
   readonly ended: Promise<Ended>;
 }
 
-/** Starts the built program with an environment of its own. */
-export function start(main: string, args: readonly string[], env: Readonly<Record<string, string>>): Running {
-  const child = spawn(process.execPath, [main, ...args], {
+/**
+ * Starts the built program with an environment of its own.
+ *
+ * @param preloads modules that are loaded into the process before the program
+ */
+export function start(
+  main: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  preloads: readonly string[] = [],
+): Running {
+  const imports = preloads.flatMap((path) => ['--import', pathToFileURL(path).href]);
+  const child = spawn(process.execPath, [...imports, main, ...args], {
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

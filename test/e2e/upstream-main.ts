@@ -18,6 +18,9 @@ function filesFor(job: JobView, { from }: JobWindow): FileSpec[] {
       { name: `../${stem}.smime`, size: 10 },
       { name: `${stem}.smime`, size: 10 },
     ];
+  // In two parts of at least 5 MiB.
+  if (definition.startsWith('large')) return [{ name: `${stem}.smime`, size: 5 * MiB + 1 }];
+  if (definition === 'long') return [{ name: `${stem}.smime`, size: 22 * MiB }];
   if (job.source === 'iWD') return oddFiles(stem, at);
   if (job.fileSplitSize === undefined)
     return [{ name: `${stem}.zip.smime`, size: 700 + ((at.getTime() / 60_000) % 40_000) }];

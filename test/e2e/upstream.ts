@@ -10,6 +10,8 @@ export interface Upstream {
   ask(path: string): Promise<unknown>;
   /** POST below /_sim/. */
   tell(path: string, body: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Takes back every fault. */
+  calm(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -35,6 +37,9 @@ export async function startUpstream(logFile: string): Promise<Upstream> {
     ask: async (path) => JSON.parse(await call(path)) as unknown,
     tell: async (path, body) => {
       await call(path, { method: 'POST', body: JSON.stringify(body) });
+    },
+    async calm() {
+      await call('faults', { method: 'DELETE' });
     },
     async stop() {
       child.stdin.end();

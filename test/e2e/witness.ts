@@ -51,6 +51,8 @@ export async function startWitness(upstream: string, database: Pool): Promise<Wi
     // Without its testimony no request goes through.
     handle(incoming, outgoing).catch(() => outgoing.destroy());
   });
+  // As long as a gateway does: a worker that was frozen finds its connection open.
+  server.keepAliveTimeout = 60_000;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

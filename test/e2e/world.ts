@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
-import { expect } from 'vitest';
+import { vi } from 'vitest';
 import { stringify } from 'yaml';
 import { startRecordingProxy } from '../sinks/recording-proxy.ts';
 import type { RecordingProxy } from '../sinks/recording-proxy.ts';
@@ -20,6 +20,8 @@ import type { Upstream } from './upstream.ts';
 import { startWitness } from './witness.ts';
 
 export const prefix = 'exports/e2e';
+/** What the auditor puts before the keys of the sink `disk`, which has no prefix. */
+export const diskPrefix = 'disk';
 /** Generous: a condition that holds ends the wait at once. */
 const patienceMs = 60_000;
 
@@ -34,6 +36,13 @@ export interface World {
   configure(definitions: Readonly<Record<string, Definition>>): Promise<string>;
   /** Starts `udm-sync …` and does not wait. */
   start(config: string, ...args: string[]): Running;
+  /** The same with a module loaded before the program, and variables for it. */
+  startWith(
+    preload: string,
+    env: Readonly<Record<string, string>>,
+    config: string,
+    ...args: string[]
+  ): Running;
   /** Runs `udm-sync …` to its end. */
   run(config: string, ...args: string[]): Promise<Ended>;
   sql<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -95,6 +104,7 @@ export async function startWorld(): Promise<World> {
         secretAccessKey,
         partSize: '5MiB',
       },
+      disk: { type: 'filesystem', directory: join(folder, 'disk') },
     },
     worker: {
       shutdownGrace: '2s',
@@ -104,6 +114,8 @@ export async function startWorld(): Promise<World> {
     },
   };
 
+  // Compiled once, the program starts faster every time after.
+  const environment = { TMPDIR: folder, NODE_COMPILE_CACHE: join(folder, 'compiled') };
   const world: World = {
     upstream,
     s3,
@@ -118,7 +130,12 @@ export async function startWorld(): Promise<World> {
       return file;
     },
     start(config, ...args) {
-      const running = start(main, [...args, '-c', config], { TMPDIR: folder });
+      const running = start(main, [...args, '-c', config], environment);
+      processes.push(running);
+      return running;
+    },
+    startWith(preload, env, config, ...args) {
+      const running = start(main, [...args, '-c', config], { ...environment, ...env }, [preload]);
       processes.push(running);
       return running;
     },
@@ -126,18 +143,14 @@ export async function startWorld(): Promise<World> {
     sql: async <Row extends QueryResultRow>(text: string, values: unknown[] = []) =>
       (await pool.query<Row>(text, values)).rows,
     async row<Row extends QueryResultRow>(text: string, values: unknown[] = []) {
-      let first: Row | undefined;
-      await expect
-        .poll(
-          async () => {
-            [first] = await world.sql<Row>(text, values);
-            return first;
-          },
-          { timeout: patienceMs, interval: 50, message: text },
-        )
-        .toBeDefined();
-      if (!first) throw new Error('unreachable');
-      return first;
+      return vi.waitFor(
+        async () => {
+          const [first] = await world.sql<Row>(text, values);
+          if (!first) throw new Error(`No row yet: ${text} (${values.join(', ')})`);
+          return first;
+        },
+        { timeout: patienceMs, interval: 50 },
+      );
     },
     facts: (expected) =>
       collectFacts({
@@ -145,6 +158,7 @@ export async function startWorld(): Promise<World> {
         database: pool,
         s3,
         bucket,
+        disk: { folder: join(folder, 'disk'), prefix: diskPrefix },
         listsUploads: server.kind === 'ceph',
         deletes: witness.deletes,
         expected,
@@ -171,9 +185,11 @@ export function lastWindows(
   definition: string,
   lengthMs: number,
   count: number,
+  keysBegin = prefix,
 ): { windows: { length: string; lag: string; start: string; catchUp: number }; expectation: Expectation } {
-  const sinceGrid = Date.now() % lengthMs;
-  const to = Date.now() - sinceGrid - lengthMs;
+  const now = Date.now();
+  const sinceGrid = now % lengthMs;
+  const to = now - sinceGrid - lengthMs;
   const from = to - count * lengthMs;
   return {
     windows: {
@@ -185,7 +201,7 @@ export function lastWindows(
     expectation: {
       tenant: 'demo',
       definition,
-      prefix,
+      prefix: keysBegin,
       from: new Date(from),
       to: new Date(to),
       lengthMs,
