@@ -74,7 +74,7 @@ export async function oneFile(options: BenchOptions): Promise<CaseResult> {
   const turns: Turn[] = [];
   for (let round = 0; round < options.runs; round++)
     for (const contender of rotated(able, round)) {
-      const calm = await waitForCalm();
+      const calm = await waitForCalm(options);
       const before = serverSeconds();
       const run = await bring(contender, size);
       turns.push({ contender, run, calm, serverSeconds: serverSeconds() - before });
