@@ -41,8 +41,8 @@ test('one large file is measured, ours against the floor, and profiled', async (
   const { cases } = answer.parse(JSON.parse(stdout));
   expect(cases.map((each) => each.case)).toEqual(['one-file-null']);
   const measured = z.array(contender).parse(cases[0]?.data);
-  expect(measured.map(({ id }) => id)).toEqual(['ours', 'floor']);
-  expect(cases[0]?.bars).toHaveLength(2);
+  expect(measured.map(({ id }) => id)).toEqual(['ours', 'ours-unsigned', 'floor']);
+  expect(cases[0]?.bars).toHaveLength(4);
   const svg = await readFile(join(profile, 'flame-graph.svg'), 'utf8');
   expect(svg).toContain('src/transfer/transfer.ts');
   expect(svg).not.toContain(root);
