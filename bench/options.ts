@@ -19,6 +19,8 @@ export interface BenchOptions {
   readonly peers: boolean;
   /** A folder for CPU profiles of ours. */
   readonly profile: string | undefined;
+  /** Whether a run waits a while for an idle machine. */
+  readonly wait: boolean;
   readonly write: boolean;
   readonly json: boolean;
   /** Says on stderr what has just been done. */
@@ -36,6 +38,7 @@ Usage: npm run bench -- [flags]
   --files <n>          number of files of many-large (default 64) and small-files (default 5000)
   --no-peers           ours and the floor only
   --profile <folder>   profile ours with --cpu-prof, and fold it into a table and a flame graph there
+  --no-wait            begin at once, also on a busy machine
   --write              put the tables into docs/benchmarks.md
   --json               print the numbers as JSON
   --help
@@ -56,6 +59,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     files: count('--files', values.files),
     peers: !values['no-peers'],
     profile: values.profile,
+    wait: !values['no-wait'],
     write: values.write ?? false,
     json: values.json ?? false,
     progress: (line) => console.error(line),
@@ -76,6 +80,7 @@ function parse(args: readonly string[]) {
         files: text,
         'no-peers': flag,
         profile: text,
+        'no-wait': flag,
         write: flag,
         json: flag,
         help: flag,

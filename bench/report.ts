@@ -20,19 +20,23 @@ export function toMarkdown(result: CaseResult, machine: string): string {
   return blocks.join('\n\n');
 }
 
-/**
- * Puts a result between its markers in docs/benchmarks.md.
- *
- * @throws Error when the document has no markers for it
- */
+/** Puts a result between its markers in docs/benchmarks.md. */
 export async function writeResult(result: CaseResult, markdown: string): Promise<void> {
-  const document = await readFile(file, 'utf8');
-  const [begin, end] = [`<!-- begin ${result.id} -->`, `<!-- end ${result.id} -->`];
-  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md has no place for ${result.id}`);
-  const written = `${document.slice(0, from)}${begin}\n\n${markdown}\n\n${document.slice(to)}`;
+  const written = replaceSection(await readFile(file, 'utf8'), result.id, markdown);
   const style = await resolveConfig(file);
   await writeFile(file, await format(written, { ...style, filepath: file }));
+}
+
+/**
+ * The document with new text between the markers of a section.
+ *
+ * @throws Error when the document has no such markers
+ */
+export function replaceSection(document: string, id: string, text: string): string {
+  const [begin, end] = [`<!-- begin ${id} -->`, `<!-- end ${id} -->`];
+  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md has no place for ${id}`);
+  return `${document.slice(0, from)}${begin}\n\n${text}\n\n${document.slice(to)}`;
 }
 
 function describeBar(bar: Bar): string {

@@ -74,7 +74,7 @@ export async function oneFile(options: BenchOptions): Promise<CaseResult> {
   const turns: Turn[] = [];
   for (let round = 0; round < options.runs; round++)
     for (const contender of rotated(able, round)) {
-      const calm = await waitForCalm();
+      const calm = await waitForCalm(options);
       const before = serverSeconds();
       const run = await bring(contender, size);
       turns.push({ contender, run, calm, serverSeconds: serverSeconds() - before });
@@ -164,41 +164,24 @@ function rowOf(contender: Contender, bests: readonly Best[], size: number): stri
 
 function barsOf(bests: readonly Best[]): Bar[] {
   const of = (id: Contender['id']) => bests.find(({ contender }) => contender.id === id);
-  const [ours, floor, aws, rclone] = [of('ours'), of('floor'), of('curl-aws'), of('rclone')];
-  const bars: Bar[] = [];
-  if (!ours) return bars;
-  if (floor) {
-    const moving = ({ cpuSeconds, startCpuSeconds = 0 }: Best) => cpuSeconds - startCpuSeconds;
-    bars.push(
-      {
-        what: 'CPU per GiB against the floor, whole processes',
-        value: ours.cpuSeconds / floor.cpuSeconds,
-        bound: 1.3,
-        unit: '×',
-      },
-      {
-        what: 'CPU per GiB against the floor, without their starts',
-        value: moving(ours) / moving(floor),
-        bound: 1.3,
-        unit: '×',
-      },
-    );
-  }
-  if (aws)
-    bars.push({
-      what: 'Wall time against curl | aws',
-      value: ours.wallSeconds / aws.wallSeconds,
-      bound: 0.6,
-      unit: '×',
-    });
-  if (rclone)
-    bars.push({
-      what: 'Wall time against rclone copyurl',
-      value: ours.wallSeconds / rclone.wallSeconds,
-      bound: 0.3,
-      unit: '×',
-    });
-  return bars;
+  const [floor, aws, rclone] = [of('floor'), of('curl-aws'), of('rclone')];
+  const ways = [of('ours'), of('ours-unsigned')].filter((way) => way !== undefined);
+  return ways.flatMap((ours) => {
+    const compare = (what: string, bound: number, value: (best: Best) => number, other: Best | undefined) =>
+      other
+        ? [{ what: `${ours.contender.name}: ${what}`, value: value(ours) / value(other), bound, unit: '×' }]
+        : [];
+    return [
+      ...compare('CPU against the floor, whole processes', 1.3, (each) => each.cpuSeconds, floor),
+      ...compare('CPU against the floor, without their starts', 1.3, movingSeconds, floor),
+      ...compare('wall time against curl into aws s3 cp', 0.6, (each) => each.wallSeconds, aws),
+      ...compare('wall time against rclone copyurl', 0.3, (each) => each.wallSeconds, rclone),
+    ];
+  });
+}
+
+function movingSeconds({ cpuSeconds, startCpuSeconds = 0 }: Best): number {
+  return cpuSeconds - startCpuSeconds;
 }
 
 function show(bytes: number): string {

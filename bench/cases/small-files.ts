@@ -40,7 +40,9 @@ export async function smallFiles(options: BenchOptions): Promise<CaseResult> {
   const ours = await runWorker(destination, files, size, options);
   options.progress(`udm-sync: ${perSecond(files, ours.pipelineSeconds)} files a second`);
   await destination.clear();
-  const peer = options.peers ? await runRclone(destination, Math.min(files, mostPeerFiles), size) : undefined;
+  const peer = options.peers
+    ? await runRclone(destination, Math.min(files, mostPeerFiles), size, options)
+    : undefined;
 
   const rates = {
     ours: files / ours.pipelineSeconds,
@@ -123,7 +125,7 @@ async function runWorker(
     });
     const { profile } = options;
     if (profile !== undefined) await mkdir(profile, { recursive: true });
-    const calm = await waitForCalm();
+    const calm = await waitForCalm(options);
     const run = await measure(
       [process.execPath, ...(profile === undefined ? [] : profilerFlags(profile)), main, 'run', '-c', config],
       { env: clientEnvironment(destination.address) },
@@ -181,13 +183,14 @@ async function runRclone(
   destination: Destination,
   files: number,
   size: number,
+  options: BenchOptions,
 ): Promise<PeerRun | undefined> {
   const program = await rcloneProgram();
   if (program === undefined) return undefined;
   await using origin = await startServerProcess('origin.ts');
   const { endpoint, bucket } = destination.address;
   const each = rcloneCopy(program, endpoint, `${origin.url}/${size}/{}.bin`, `${bucket}/small/{}.bin`);
-  const calm = await waitForCalm();
+  const calm = await waitForCalm(options);
   const run = await measure(
     [
       ...['bash', '-c', 'set -o pipefail; seq "$1" | xargs -P "$2" -I{} "${@:3}"', 'rclone'],

@@ -5,7 +5,7 @@ import type { Errand } from './client.ts';
 
 /** One way to bring a file from a URL into S3. */
 export interface Contender {
-  readonly id: 'ours' | 'floor' | 'lib-storage' | 'curl-aws' | 'rclone';
+  readonly id: 'ours' | 'ours-unsigned' | 'floor' | 'lib-storage' | 'curl-aws' | 'rclone';
   /** What it is, with its version, for the table. */
   readonly name: string;
   /** Why it cannot run here; undefined if it can. */
@@ -24,6 +24,11 @@ const script = (name: string, errand: Errand) => [
 export async function contenders({ peers }: { readonly peers: boolean }): Promise<Contender[]> {
   return [
     { id: 'ours', name: 'udm-sync', command: (errand) => script('ours.ts', errand) },
+    {
+      id: 'ours-unsigned',
+      name: 'udm-sync, payload as over HTTPS',
+      command: (errand) => [...script('ours.ts', errand), '1', 'usual', 'never'],
+    },
     {
       id: 'floor',
       name: 'floor: raw node:http, 4 × 8 MiB',

@@ -1,12 +1,13 @@
 /**
  * udm-sync without Postgres: its downloader, its engine and its S3 sink as the worker wires them, with the defaults of
  * both, and the proof at the end. After the errand come the number of files, all transferred at once under keys with a
- * number, and the memory budget in bytes.
+ * number, `worker.memory` in bytes or `usual`, and the sink's `signPayload`.
  */
+import { totalmem } from 'node:os';
 import { createLogger } from '../../src/log.ts';
 import { createS3Sink } from '../../src/sinks/s3.ts';
 import { proveStored } from '../../src/sinks/verify.ts';
-import { ByteBudget } from '../../src/transfer/budget.ts';
+import { intoLanes, usualMemory } from '../../src/transfer/memory.ts';
 import { Source } from '../../src/transfer/source.ts';
 import { transfer } from '../../src/transfer/transfer.ts';
 import { createUdmClient } from '../../src/udm/client.ts';
@@ -14,7 +15,7 @@ import { readErrand, reportReady } from './client.ts';
 import { createMemoryJournal } from './memory-journal.ts';
 
 const { errand, more } = readErrand();
-const [files = '1', budgetBytes = String(128 * 1024 * 1024)] = more;
+const [files = '1', memoryBytes = 'usual', signing] = more;
 const { url, size, endpoint, bucket, key, region, accessKeyId, secretAccessKey } = errand;
 const upstream = createUdmClient({
   tenant: 'bench',
@@ -25,8 +26,17 @@ const upstream = createUdmClient({
   logger: createLogger('silent'),
 });
 const credentials = { accessKeyId, secretAccessKey };
-const sink = createS3Sink('bench', { bucket, endpoint, region, forcePathStyle: true, credentials });
-const budget = new ByteBudget(Number(budgetBytes));
+const signPayload = signing === 'never' ? signing : 'auto';
+const sink = createS3Sink('bench', {
+  bucket,
+  endpoint,
+  region,
+  forcePathStyle: true,
+  credentials,
+  signPayload,
+});
+const memory = intoLanes(memoryBytes === 'usual' ? usualMemory(totalmem()) : Number(memoryBytes)).large;
+const bandwidth = undefined;
 const { signal } = new AbortController();
 
 async function bring(name: string): Promise<void> {
@@ -41,7 +51,8 @@ async function bring(name: string): Promise<void> {
     sink,
     key: name,
     journal,
-    budget,
+    memory,
+    bandwidth,
     signal,
     put,
     announcedSize: size,
