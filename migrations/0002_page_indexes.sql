@@ -1,0 +1,3 @@
+CREATE INDEX "files_verified" ON "udm_sync"."files" USING btree ("verified_at","size") WHERE verified_at is not null;--> statement-breakpoint
+CREATE INDEX "files_name" ON "udm_sync"."files" USING btree ("name" text_pattern_ops);--> statement-breakpoint
+CREATE INDEX "history_troubles" ON "udm_sync"."history" USING btree ("at") WHERE to_state in ('failed', 'dead', 'lost', 'vanished') or (from_state = 'transferring' and to_state = 'waiting');
