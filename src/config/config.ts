@@ -8,6 +8,7 @@ export interface Config {
   readonly sinks: Readonly<Record<string, SinkConfig>>;
   readonly definitions: Readonly<Record<string, DefinitionConfig>>;
   readonly worker: WorkerConfig;
+  readonly page: PageConfig;
   readonly log: LogConfig;
 }
 
@@ -151,6 +152,18 @@ export interface WorkerConfig {
   readonly createSettleMs: number;
   /** How long the list of files must have stood still before it counts as whole. */
   readonly collectSettleMs: number;
+}
+
+export interface PageConfig {
+  /** Whether `worker` serves the status page; `run` and `backfill` do so for --page-port alone. */
+  readonly enabled: boolean;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly host: string;
+  /** Names by which browsers may reach it, besides localhost and addresses; `*.example.com` for all below. */
+  readonly allowedHosts: readonly string[];
+  /** Whoever knows it may retry and cancel runs. Absent: the page is read-only. */
+  readonly token?: string;
 }
 
 export interface LogConfig {

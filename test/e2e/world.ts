@@ -96,6 +96,8 @@ export async function startWorld(): Promise<World> {
         partSize: '5MiB',
       },
     },
+    // Many workers run at once on this machine.
+    page: { enabled: false },
     worker: {
       shutdownGrace: '2s',
       poll: { min: '200ms', max: '500ms' },
