@@ -194,6 +194,12 @@ export const files = udmSync.table(
     index('files_expiring')
       .on(t.expiresAt)
       .where(sql`state in ('waiting', 'transferring', 'dead')`),
+    // For the status page: bytes stored in a stretch of time, read from the index alone.
+    index('files_verified')
+      .on(t.verifiedAt, t.size)
+      .where(sql`verified_at is not null`),
+    // For its search: the beginning of a name, whatever the database's collation.
+    index('files_name').on(t.name.op('text_pattern_ops')),
     check('files_state', oneOf('state', fileStates)),
     check('files_proof', oneOf('proof', proofLevels)),
     check('files_expiry_raised', oneOf('expiry_raised', expiryLevels)),
@@ -259,6 +265,12 @@ export const history = udmSync.table(
   },
   (t) => [
     index('history_run').on(t.runId, t.id),
+    // For the status page: what went wrong in a stretch of time.
+    index('history_troubles')
+      .on(t.at)
+      .where(
+        sql`to_state in ('failed', 'dead', 'lost', 'vanished') or (from_state = 'transferring' and to_state = 'waiting')`,
+      ),
     check('history_subject', oneOf('subject', ['run', 'export', 'file'])),
   ],
 );

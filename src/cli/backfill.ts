@@ -12,12 +12,14 @@ import { counted, humanDuration, print, printJson, showWindow, table, utc } from
 import { showBars } from './progress.ts';
 import { reportWork } from './report.ts';
 import { openConfig } from './open-config.ts';
+import { openPage, pageByFlag } from './page.ts';
+import type { PageFlag } from './page.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { inSession } from './session.ts';
 import { onInterrupt } from './signals.ts';
 import { preflight, workUntilDone } from './work.ts';
 
-export interface BackfillOptions extends GlobalOptions {
+export interface BackfillOptions extends GlobalOptions, PageFlag {
   readonly from: string;
   readonly to: string;
   readonly dryRun?: boolean;
@@ -58,9 +60,11 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
         `${flag} is ${utc(at)}, but windows of ${name} (${humanDuration(lengthMs)}, UTC) begin at ${utc(below)} and ${utc(new Date(below.getTime() + lengthMs))}.`,
       );
   }
+  const settings = pageByFlag(config, options);
   const interrupt = onInterrupt();
   const needs = { working: !options.dryRun, draining: interrupt.signal };
-  return inSession(config, logger, needs, async ({ pipeline }) => {
+  return inSession(config, logger, needs, async (session) => {
+    const { pipeline } = session;
     const end = horizon(await databaseNow(pipeline.db), lengthMs, lagMs);
     if (range.to > end)
       throw new UsageError(
@@ -78,6 +82,7 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
 
     const unable = await preflight(pipeline, [definition], interrupt);
     if (unable !== undefined) return unable;
+    const page = await openPage(session, settings);
     const view = bars ? showBars(pipeline.events) : undefined;
     const queue: (Window | Run)[] = [...plan.revive, ...plan.missing];
     const begun = performance.now();
@@ -112,7 +117,10 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
           `backfill: ${finished} of ${counted(finished + left, 'window')}, about ${humanDuration(eta)} left`,
         );
       },
-    }).finally(() => view?.stop());
+    }).finally(async () => {
+      view?.stop();
+      await page.close();
+    });
     reportWork(runs, options.json === true, exitCode);
     return exitCode;
   }).finally(() => interrupt.dispose());

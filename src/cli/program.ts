@@ -41,6 +41,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     'udm-sync worker --config udm-sync.yaml',
   )
     .option('--health-file <file>', 'where to note that the loop turns', defaultHealthFile)
+    .option('--page-port <port>', 'where to serve the status page, instead of page.port')
     .action(async (_: unknown, self: Command) =>
       exit(await (await import('./worker.ts')).workerCommand(self.optsWithGlobals<WorkerOptions>())),
     );
@@ -55,6 +56,7 @@ export function buildProgram(exit: (code: number) => void): Command {
   )
     .argument('[definition...]', 'definitions to run; all if none is named')
     .option('--timeout <duration>', 'give up after this long; the rest goes on next time')
+    .option('--page-port <port>', 'serve the status page on this port meanwhile')
     .action(async (names: string[], _: unknown, self: Command) =>
       exit(await (await import('./run.ts')).runCommand(names, self.optsWithGlobals<RunOptions>())),
     );
@@ -73,6 +75,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     .option('--dry-run', 'only show what would be done')
     .option('--concurrency <n>', 'windows under way at once', '4')
     .option('--timeout <duration>', 'give up after this long; run it again to continue')
+    .option('--page-port <port>', 'serve the status page on this port meanwhile')
     .action(async (name: string, _: unknown, self: Command) =>
       exit(
         await (await import('./backfill.ts')).backfillCommand(name, self.optsWithGlobals<BackfillOptions>()),

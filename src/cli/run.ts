@@ -5,12 +5,14 @@ import { definitionNamed, durationOf } from './arguments.ts';
 import { showBars } from './progress.ts';
 import { reportWork } from './report.ts';
 import { openConfig } from './open-config.ts';
+import { openPage, pageByFlag } from './page.ts';
+import type { PageFlag } from './page.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { inSession } from './session.ts';
 import { onInterrupt } from './signals.ts';
 import { preflight, workUntilDone } from './work.ts';
 
-export interface RunOptions extends GlobalOptions {
+export interface RunOptions extends GlobalOptions, PageFlag {
   readonly timeout?: string;
 }
 
@@ -26,9 +28,11 @@ export async function runCommand(names: readonly string[], options: RunOptions):
     names.length > 0
       ? [...new Set(names)].map((name) => definitionNamed(config, name))
       : Object.values(config.definitions);
+  const settings = pageByFlag(config, options);
   const interrupt = onInterrupt();
   const needs = { working: true, draining: interrupt.signal };
-  return inSession(config, logger, needs, async ({ pipeline }) => {
+  return inSession(config, logger, needs, async (session) => {
+    const { pipeline } = session;
     const unable = await preflight(pipeline, definitions, interrupt);
     if (unable !== undefined) return unable;
     const earlier = (
@@ -38,6 +42,7 @@ export async function runCommand(names: readonly string[], options: RunOptions):
         ),
       )
     ).flat();
+    const page = await openPage(session, settings);
     const view = bars ? showBars(pipeline.events) : undefined;
     let first = true;
     const { runs, exitCode } = await workUntilDone(pipeline, {
@@ -59,7 +64,10 @@ export async function runCommand(names: readonly string[], options: RunOptions):
         // What was planned now may leave more to plan once it is done.
         return { ids, more: planned > 0 };
       },
-    }).finally(() => view?.stop());
+    }).finally(async () => {
+      view?.stop();
+      await page.close();
+    });
     reportWork(runs, options.json === true, exitCode);
     return exitCode;
   }).finally(() => interrupt.dispose());

@@ -5,6 +5,8 @@ import { startWorker } from '../jobs/worker.ts';
 import { exitCodes } from './exit-codes.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
+import { openPage, pageByFlag } from './page.ts';
+import type { PageFlag } from './page.ts';
 import { inSession } from './session.ts';
 import type { Session } from './session.ts';
 import { onInterrupt } from './signals.ts';
@@ -12,17 +14,21 @@ import type { Interrupt } from './signals.ts';
 
 const heartbeatMs = 10_000;
 
-export interface WorkerOptions extends GlobalOptions {
+export interface WorkerOptions extends GlobalOptions, PageFlag {
   readonly healthFile: string;
 }
 
 /** `udm-sync worker`: plans by the schedules and works until SIGTERM or SIGINT. */
 export async function workerCommand(options: WorkerOptions): Promise<number> {
   const { config, logger } = await openConfig(options, { to: 1 });
+  const settings = pageByFlag(config, options) ?? config.page;
   const interrupt = onInterrupt();
   const needs = { working: true, patient: true, draining: interrupt.signal };
   try {
-    await inSession(config, logger, needs, (session) => work(session, options.healthFile, interrupt));
+    await inSession(config, logger, needs, async (session) => {
+      const page = await openPage(session, settings);
+      await work(session, options.healthFile, interrupt).finally(() => page.close());
+    });
   } catch (error) {
     // Asked to stop while it was still waiting for Postgres.
     if (!interrupt.signal.aborted) throw error;

@@ -9,6 +9,7 @@ export interface Config {
   readonly definitions: Readonly<Record<string, DefinitionConfig>>;
   readonly worker: WorkerConfig;
   readonly retention: RetentionConfig;
+  readonly page: PageConfig;
   readonly log: LogConfig;
 }
 
@@ -159,6 +160,18 @@ export interface RetentionConfig {
   readonly keepForMs: number;
   readonly warnAtMs: number;
   readonly criticalAtMs: number;
+}
+
+export interface PageConfig {
+  /** Whether `worker` serves the status page; `run` and `backfill` do so for --page-port alone. */
+  readonly enabled: boolean;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly host: string;
+  /** Names by which browsers may reach it, besides localhost and addresses; `*.example.com` for all below. */
+  readonly allowedHosts: readonly string[];
+  /** Whoever knows it may retry and cancel runs. Absent: the page is read-only. */
+  readonly token?: string;
 }
 
 export interface LogConfig {

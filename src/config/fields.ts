@@ -35,9 +35,13 @@ export function text(example: string) {
 }
 
 /** Text that is never shown; `${name}File` may name a file that holds it instead. */
-export function secret(name: string, what: string) {
+export function secret(name: string, what: string, minLength = 1) {
   const allowed = `${what}, as text in quotes or in a file that ${name}File names`;
-  return field({ type: 'string', minLength: 1, writeOnly: true }, allowed, asText);
+  // In an editor it is a reference, mostly a short one.
+  return field({ type: 'string', minLength: 1, writeOnly: true }, allowed, (value) => {
+    const given = asText(value);
+    return given !== undefined && given.length >= minLength ? given : undefined;
+  });
 }
 
 function asText(value: unknown): string | undefined {

@@ -336,6 +336,22 @@ const retention = section({
   warnAtMs: warnAt,
   criticalAtMs: criticalAt,
 }));
+const page = section({
+  enabled: is.flag().prefault(true).describe('Whether the worker serves the status page.'),
+  port: is.number(0, 65_535).prefault(8080).describe('Where the status page is served. 0: any free port.'),
+  host: is
+    .matching(/^[A-Za-z0-9.:_-]+$/, 'an address or host name of this machine, such as 127.0.0.1 or 0.0.0.0')
+    .prefault('127.0.0.1')
+    .describe('Address it listens on. 0.0.0.0: every one.'),
+  allowedHosts: is
+    .list(0, 'a list of host names, without scheme, port or path', /^(\*\.)?[A-Za-z0-9._-]+$/)
+    .prefault([])
+    .describe('Names by which browsers may reach it, besides localhost and addresses.'),
+  token: is
+    .secret('token', 'a secret of at least 16 characters', 16)
+    .exactOptional()
+    .describe('Whoever knows it may retry and cancel runs. Left out: nobody may.'),
+});
 
 const log = section({
   level: is
@@ -358,5 +374,6 @@ export const configSchema = section({
   definitions: entries('definitions', definition).describe('What to export, when and where to, by name.'),
   worker: worker.prefault({}).describe('How much one process does at once, and how fast.'),
   retention: retention.prefault({}).describe('How long the vendor keeps files, and when to warn.'),
+  page: page.prefault({}).describe('The status page of the worker.'),
   log: log.prefault({}).describe('What is logged, and how.'),
 });

@@ -3,6 +3,9 @@ import { isCollection, nodeAt, settingsOf } from './shape.ts';
 import { readTextFile } from './text-file.ts';
 import { isMapping, valueAt, withValue, withoutValue } from './tree.ts';
 
+/** Long enough for any secret. */
+const unread = 'a secret that could not be read';
+
 /** Replaces every `apiKeyFile: path` of the tree by `apiKey` with what the file holds. */
 export async function readSecretFiles(tree: unknown): Promise<{ tree: unknown; findings: Finding[] }> {
   const findings: Finding[] = [];
@@ -18,7 +21,7 @@ export async function readSecretFiles(tree: unknown): Promise<{ tree: unknown; f
       const read = await readTextFile(file);
       if ('problem' in read) findings.push({ path: filePath, message: read.problem });
       // A secret that could not be had is not reported as missing too.
-      result = withValue(result, path, 'problem' in read ? 'unread' : read.text);
+      result = withValue(result, path, 'problem' in read ? unread : read.text);
     }
   }
   return { tree: result, findings };

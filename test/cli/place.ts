@@ -65,6 +65,8 @@ export function usualConfig(baseUrl: string, databaseUrl: string) {
     },
     sinks: { disk: { type: 'filesystem', directory: './stored' } },
     definitions: { contacts: definition() },
+    // Many workers run at once on this machine.
+    page: { enabled: false },
     worker: {
       poll: { min: '20ms', max: '100ms' },
       collectSettle: '20ms',

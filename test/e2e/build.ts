@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { cp, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
@@ -33,6 +33,8 @@ async function compile(): Promise<void> {
       throw new Error(`The program does not compile:\n${said}`, { cause: error });
     },
   );
+  // As `npm run build` does.
+  await cp(join(root, 'src/page/static'), join(root, 'dist/src/page/static'), { recursive: true });
   await writeFile(stamp, '');
   await utimes(stamp, begun, begun);
 }

@@ -106,6 +106,8 @@ export async function startWorld(): Promise<World> {
       },
       disk: { type: 'filesystem', directory: join(folder, 'disk') },
     },
+    // Many workers run at once on this machine.
+    page: { enabled: false },
     worker: {
       shutdownGrace: '2s',
       poll: { min: '200ms', max: '500ms' },
