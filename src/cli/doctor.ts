@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import { plainWord } from '../config/words.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { openSink, openUpstream } from '../jobs/outside.ts';
@@ -136,14 +137,11 @@ async function checkTenant(config: Config, name: string, upstream: UdmClient, ch
     });
 }
 
-/** Upper case and a plural s are taken differently by different versions. */
-const plain = (word: string) => word.toLowerCase().replace(/s$/, '');
-
 function oneOf(wanted: string, known: readonly string[], what: string): string {
   // A tenant that lists nothing says nothing against the word.
   if (known.length === 0) return `the upstream lists no ${what}; not checked`;
   if (known.includes(wanted)) return 'known';
-  const near = known.find((word) => plain(word) === plain(wanted));
+  const near = known.find((word) => plainWord(word) === plainWord(wanted));
   if (near !== undefined) return `known as "${near}"; write it so if exports are refused`;
   throw new UdmSyncError(
     'ERR_UNKNOWN_WORD',

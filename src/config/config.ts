@@ -102,7 +102,19 @@ export type SinkConfig = S3SinkConfig | FilesystemSinkConfig;
 export type VerifyMode = 'head' | 'read';
 
 /** What is deleted upstream once everything of a run is verified. */
-export type DeletePolicy = 'files' | 'files-and-job' | 'nothing';
+export type DeletePolicy = 'files' | 'files-and-history' | 'files-and-job' | 'nothing';
+
+/** Which jobs of people a definition adopts: by title, and by the definition's source and type. */
+export interface AdoptConfig {
+  readonly title: string;
+  readonly match: 'exact' | 'contains' | 'regex';
+  /** How often the upstream's history is looked at. */
+  readonly everyMs: number;
+  /** Entries made before are left alone. Absent: 30 days before the first look. */
+  readonly since?: Date;
+  /** Most entries under way at once. */
+  readonly catchUp: number;
+}
 
 export interface DefinitionConfig {
   readonly name: string;
@@ -120,6 +132,8 @@ export interface DefinitionConfig {
   readonly fileSplitSize?: string;
   /** Absent: only `run` and `backfill` plan this definition. */
   readonly schedule?: { readonly cron: string; readonly timeZone: string };
+  /** Present: it makes no jobs and has no windows, and collects what people's jobs made. */
+  readonly adopt?: AdoptConfig;
   readonly windows: {
     readonly lengthMs: number;
     /** How long after its end a window is left alone, for late data. */
@@ -137,11 +151,11 @@ export interface DefinitionConfig {
 }
 
 export interface WorkerConfig {
-  /** Exports this process follows at once. */
+  /** Exports of each tenant that this process follows at once. */
   readonly exports: number;
-  /** Files this process transfers at once. */
+  /** Files of each tenant that this process transfers at once. */
   readonly transfers: number;
-  /** Bytes that all transfers of this process may hold in memory together. */
+  /** Bytes that all transfers of this process may hold in memory together; the tenants share them out evenly. */
   readonly memoryBytes: number;
   readonly shutdownGraceMs: number;
   readonly poll: { readonly minMs: number; readonly maxMs: number };

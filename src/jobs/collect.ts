@@ -12,12 +12,10 @@ import { otherRunAt, patchRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import type { FileMetadata } from '../udm/types.ts';
 import { intoBatches, priorityOf } from './batches.ts';
+import { filesAreGone, retentionMs } from './adopted.ts';
 import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { settleStep } from './settle.ts';
-
-/** The vendor deletes a file this long after it was made. */
-export const retentionMs = 30 * 86_400_000;
 
 /**
  * The step of a `collecting` run: lists the files of the completed export and queues their transfers.
@@ -36,6 +34,11 @@ export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>
     return;
   }
   const now = await databaseNow(pipeline.db);
+  if (listed.length === 0 && filesAreGone(run, now)) {
+    const reason = 'nothing to collect: the entry names no files, and the vendor deletes them after 30 days';
+    await settleStep(pipeline, claim, run, { to: 'failed', reason });
+    return;
+  }
   const manifest = manifestKeyOf(pipeline, run);
   const other = await otherRunAt(pipeline.db, run.sink, manifest, run.id);
   if (other)
@@ -115,12 +118,19 @@ export async function addFiles(
       key: template.render({ ...keyVariables(pipeline, run), file: file.name }),
       announcedSize: file.size ?? null,
       createdUpstreamAt: file.createdDate ?? null,
-      expiresAt: new Date((file.createdDate ?? row.finishedAt ?? now).getTime() + retentionMs),
+      expiresAt: new Date(madeAt(run, row, file, now).getTime() + retentionMs),
     })),
     pipeline.who,
   );
   await queueTransfers(pipeline, tx, run, added, now);
   return added;
+}
+
+/** When a file was made, at the latest that is certain: its 30 days begin then. */
+function madeAt(run: Run, row: Export, file: FileMetadata, now: Date): Date {
+  // An adopted entry may have ended long before it was found.
+  const ended = run.origin === 'adopt' ? run.windowFrom : row.finishedAt;
+  return file.createdDate ?? ended ?? now;
 }
 
 /** Queues transfers for files that wait, in batches, soonest to expire first. */
@@ -161,5 +171,6 @@ function keyVariables(pipeline: Pipeline, run: Run): Omit<KeyVariables, 'file'> 
     from: run.windowFrom,
     to: run.windowTo,
     run: String(run.id),
+    ...(run.adoptedEntry === null ? {} : { entry: run.adoptedEntry }),
   };
 }

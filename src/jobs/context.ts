@@ -58,8 +58,8 @@ export interface Pipeline {
   readonly queue: Queue;
   readonly logger: Logger;
   readonly events: PipelineEvents;
-  /** Bytes that all transfers of this process may hold in memory together. */
-  readonly budget: ByteBudget;
+  /** Bytes that the transfers of a tenant may hold in memory together: its part of what this process may hold. */
+  budget(tenant: string): ByteBudget;
   /** This process, as history names it: host, pid and a random part. */
   readonly who: string;
   /** Aborted when the process wants to stop: finish what is short, give back the rest. */

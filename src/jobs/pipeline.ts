@@ -9,6 +9,7 @@ import { databaseError, openDatabase } from '../store/database.ts';
 import { ByteBudget } from '../transfer/budget.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Pipeline, SinkBinding } from './context.ts';
+import { memoryOfTenant } from './shares.ts';
 import { gone, openSink, openUpstream } from './outside.ts';
 
 export interface PipelineOptions {
@@ -36,6 +37,7 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
   });
   const clients = new Map<string, UdmClient>();
   const sinks = new Map<string, Sink>();
+  const budgets = new Map<string, ByteBudget>();
   return {
     config,
     db: database.db,
@@ -43,8 +45,15 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     logger,
     draining,
     events: new EventEmitter(),
-    budget: new ByteBudget(config.worker.memoryBytes),
     who: `${hostname()}/${process.pid}/${randomBytes(3).toString('hex')}`,
+    budget(tenant) {
+      const known = budgets.get(tenant);
+      if (known) return known;
+      // Parts that never change: memory that a tenant could borrow, a stalled one could keep.
+      const budget = new ByteBudget(memoryOfTenant(config));
+      budgets.set(tenant, budget);
+      return budget;
+    },
     upstream(name) {
       const known = clients.get(name);
       if (known) return known;

@@ -3,7 +3,7 @@ import { nextRuns } from '../config/cron.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
 import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
-import type { Run, RunOrigin } from '../store/runs.ts';
+import type { NewRun, Run } from '../store/runs.ts';
 import { findSchedule, noteTick } from '../store/schedules.ts';
 import type { Pipeline } from './context.ts';
 import { logFields } from './settle.ts';
@@ -115,7 +115,7 @@ async function insertWindows(
   tx: Transaction,
   definition: DefinitionConfig,
   windows: readonly Window[],
-  origin: RunOrigin,
+  origin: NewRun['origin'],
 ): Promise<Run[]> {
   const runs = await insertRuns(
     tx,
@@ -129,7 +129,7 @@ async function insertWindows(
     })),
     pipeline.who,
   );
-  for (const run of runs) await pipeline.queue.sendStep(tx, run.id);
+  for (const run of runs) await pipeline.queue.sendStep(tx, run);
   return runs;
 }
 

@@ -50,7 +50,7 @@ export async function settleStep(
     await queue.complete(tx, claim);
     if (current?.state !== run.state) {
       // An operator has moved the run meanwhile: what this step decided no longer applies.
-      await queue.sendStep(tx, run.id);
+      await queue.sendStep(tx, run);
       return false;
     }
     await outcome.also?.(tx, run);
@@ -64,7 +64,7 @@ export async function settleStep(
         reason: outcome.reason ?? null,
         nextStepAt,
       });
-    if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
+    if (outcome.nextMs !== undefined) await queue.sendStep(tx, run, outcome.nextMs);
     return true;
   });
   if (moved && outcome.to !== undefined && outcome.to !== run.state) {
@@ -104,7 +104,7 @@ export async function settleFailure(
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
     if (current?.state !== run.state) {
-      await queue.sendStep(tx, run.id);
+      await queue.sendStep(tx, run);
       return;
     }
     if (giveUp) {
@@ -113,7 +113,7 @@ export async function settleFailure(
     }
     const nextStepAt = new Date(Date.now() + delay);
     await patchRun(tx, run.id, { stepFailures: failures, stepFaults: faults, reason, nextStepAt });
-    await queue.sendStep(tx, run.id, delay);
+    await queue.sendStep(tx, run, delay);
   });
   const code = error instanceof UdmSyncError ? error.code : undefined;
   logger.warn(
@@ -128,7 +128,7 @@ async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run)
   await transact(pipeline.db, async (tx) => {
     await lockRun(tx, run.id);
     await pipeline.queue.complete(tx, claim);
-    await pipeline.queue.sendStep(tx, run.id);
+    await pipeline.queue.sendStep(tx, run);
   });
 }
 

@@ -154,7 +154,7 @@ async function transferFile(
     sink,
     key: file.key,
     journal: journalOf(pipeline, file, run.sink),
-    budget: pipeline.budget,
+    budget: pipeline.budget(run.tenant),
     signal,
     put: { metadata: provenance(run, row, file), contentType: 'application/octet-stream' },
     announcedSize: file.announcedSize ?? undefined,
@@ -238,7 +238,7 @@ async function finish(
     if (run.state !== 'transferring') return;
     const exportId = results[0]?.file.exportId ?? (await latestExport(tx, run.id))?.id;
     const counts = exportId === undefined ? {} : await countFilesByState(tx, exportId);
-    if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run.id);
+    if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run);
   });
 }
 

@@ -53,8 +53,8 @@ export async function look(
   return { job, entry, status, word };
 }
 
-/** The config lists words by meaning; the classifier asks for the meaning of a word. */
-function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMeaning> {
+/** The status words that the config adds: it lists words by meaning, the classifier asks for the meaning of a word. */
+export function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMeaning> {
   const { completed, failed, cancelled, running, waiting } =
     pipeline.config.tenants[tenant]?.statusWords ?? {};
   const lists = { completed, failed, cancelled, running, waiting } as const;

@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import type { DeletePolicy } from '../config/config.ts';
+import { UdmSyncError } from '../errors.ts';
+import type { Export } from '../store/exports.ts';
+import { filesOfExport } from '../store/files.ts';
+import type { Run } from '../store/runs.ts';
+import type { FileMetadata } from '../udm/types.ts';
+import type { Pipeline } from './context.ts';
+
+/** What is different for a run whose export people's job has made. */
+
+/** The vendor deletes a file this long after it was made. */
+export const retentionMs = 30 * 86_400_000;
+
+/** What may be deleted upstream: the job never, if it is not ours, whatever the config says of it today. */
+export function deletionOf(run: Pick<Run, 'origin'>, policy: DeletePolicy): DeletePolicy {
+  return run.origin === 'adopt' && policy === 'files-and-job' ? 'files' : policy;
+}
+
+/** Whether an adopted entry is so old that the vendor has deleted what it made. */
+export function filesAreGone(run: Pick<Run, 'origin' | 'windowFrom'>, now: Date): boolean {
+  return run.origin === 'adopt' && now.getTime() - run.windowFrom.getTime() > retentionMs;
+}
+
+const noted = z.object({ title: z.string().optional() });
+
+/** The title that the upstream showed when the entry was adopted. */
+export function titleOf(row: Pick<Export, 'request'>): string | null {
+  return noted.safeParse(row.request).data?.title ?? null;
+}
+
+/**
+ * The upstream knows files by name alone, and people's jobs may write the same names each time. A name that stands for
+ * another entry's file by now, one we may never have heard of, is neither taken for ours nor deleted as ours.
+ *
+ * GET /v10/file-metadatas, once for each name that is still upstream.
+ *
+ * @param listed what the upstream lists for this entry now
+ * @throws UdmSyncError `ERR_NAME_SHARED`
+ */
+export async function refuseReplaced(
+  pipeline: Pipeline,
+  run: Run,
+  row: Export & { upstreamHistoryId: string },
+  listed: readonly FileMetadata[],
+  signal: AbortSignal,
+): Promise<void> {
+  const upstream = pipeline.upstream(run.tenant);
+  const known = await filesOfExport(pipeline.db, row.id);
+  for (const file of known.filter(({ state }) => state === 'verified')) {
+    const now = listed.find(({ name }) => name === file.name);
+    const made = file.createdUpstreamAt?.getTime();
+    if (made !== undefined && now?.createdDate && now.createdDate.getTime() !== made)
+      throw replaced(file.name, 'was made anew');
+    for await (const other of upstream.listFileMetadatas({ name: file.name }, signal)) {
+      const foreign = other.historyId !== undefined && other.historyId !== row.upstreamHistoryId;
+      if (other.name === file.name && foreign)
+        throw replaced(file.name, `is also that of a file of history entry ${other.historyId ?? '?'}`);
+    }
+  }
+}
+
+function replaced(name: string, what: string): UdmSyncError {
+  return new UdmSyncError('ERR_NAME_SHARED', `The name "${name}" ${what}; upstream, a name is one file.`, {
+    hint: 'Let the job write names of their own, or let files be deleted before it runs again; nothing was deleted.',
+    retryable: true,
+  });
+}

@@ -1,0 +1,13 @@
+import type { Config } from '../config/config.ts';
+
+/** What each tenant has of a process, so that none can take it from another. Pure. */
+
+/** The tenants that a definition exports from, by name. */
+export function tenantsAtWork(config: Config): string[] {
+  return [...new Set(Object.values(config.definitions).map((definition) => definition.tenant))].sort();
+}
+
+/** Bytes of `worker.memory` that the transfers of one tenant may hold together. */
+export function memoryOfTenant(config: Config): number {
+  return Math.max(1, Math.floor(config.worker.memoryBytes / Math.max(1, tenantsAtWork(config).length)));
+}
