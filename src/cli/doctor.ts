@@ -3,7 +3,8 @@ import { plainWord } from '../config/words.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { openSink, openUpstream } from '../jobs/outside.ts';
-import { checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
+import { adopts } from '../jobs/adopt.ts';
+import { checkAdopted, checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
 import { openDatabase, showDatabaseUrl } from '../store/database.ts';
 import { pendingMigrations } from '../store/migrate.ts';
 import type { UdmClient } from '../udm/types.ts';
@@ -117,6 +118,10 @@ async function checkTenant(config: Config, name: string, upstream: UdmClient, ch
   if (!allowed) return;
   await check(`tenant ${name}: certificate`, () => checkCertificate(upstream, name));
   const wanted = Object.values(config.definitions).filter((definition) => definition.tenant === name);
+  for (const definition of wanted.filter(adopts))
+    await check(`definition ${definition.name}: adopts "${definition.adopt.title}"`, () =>
+      checkAdopted(config, definition, upstream),
+    );
   for (const source of new Set(wanted.map((definition) => definition.source)))
     await check(`tenant ${name}: source ${source}`, async () => {
       const known = await upstream.listSources();

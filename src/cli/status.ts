@@ -1,6 +1,8 @@
 import type { DefinitionConfig } from '../config/config.ts';
 import { missingWindows } from '../jobs/plan.ts';
 import { horizon } from '../jobs/windows.ts';
+import { listAdoptions } from '../store/adoptions.ts';
+import type { Adoption } from '../store/adoptions.ts';
 import { databaseNow } from '../store/database.ts';
 import type { Database } from '../store/database.ts';
 import { listRuns, scheduledStretch, unfinishedStates } from '../store/runs.ts';
@@ -28,7 +30,26 @@ interface Standing {
   readonly missing: number;
   readonly doneUntil: Date | null;
   readonly lastDoneAt: Date | null;
+  /** Of a definition that adopts: when it looks for entries next. */
   readonly nextTickAt: Date | null;
+  readonly adopts: Adopting | null;
+}
+
+/** What a definition that adopts saw when it last looked. */
+interface Adopting {
+  readonly title: string;
+  readonly lastLookAt: Date | null;
+  /** Entries that matched, known ones included. */
+  readonly matched: number;
+  readonly inProgress: number;
+  /** Why the latest look failed. */
+  readonly reason: string | null;
+}
+
+function adoptingOf(definition: DefinitionConfig | undefined, seen: Adoption | undefined): Adopting | null {
+  if (!definition?.adopt) return null;
+  const { lastLookAt = null, matched = 0, inProgress = 0, reason = null } = seen ?? {};
+  return { title: definition.adopt.title, lastLookAt, matched, inProgress, reason };
 }
 
 interface Status {
@@ -58,6 +79,7 @@ async function readStatus(db: Database, configured: readonly DefinitionConfig[])
   const now = await databaseNow(db);
   const counts = new Map((await definitionStatuses(db)).map((status) => [status.definition, status]));
   const ticks = new Map((await listSchedules(db)).map((tick) => [tick.definition, tick.nextTickAt]));
+  const looks = new Map((await listAdoptions(db)).map((look) => [look.definition, look]));
   const names = new Set([...configured.map((definition) => definition.name), ...counts.keys()]);
   const definitions: Standing[] = [];
   for (const name of names) {
@@ -70,10 +92,19 @@ async function readStatus(db: Database, configured: readonly DefinitionConfig[])
       unfinished: known?.unfinished ?? 0,
       failed: known?.failed ?? 0,
       cancelled: known?.cancelled ?? 0,
-      missing: definition ? await countMissing(db, definition, now) : 0,
+      missing: definition?.adopt
+        ? (looks.get(name)?.waiting ?? 0)
+        : definition
+          ? await countMissing(db, definition, now)
+          : 0,
       doneUntil: known?.doneUntil ?? null,
       lastDoneAt: known?.lastDoneAt ?? null,
-      nextTickAt: definition?.schedule ? (ticks.get(name) ?? null) : null,
+      nextTickAt: definition?.adopt
+        ? (looks.get(name)?.nextLookAt ?? null)
+        : definition?.schedule
+          ? (ticks.get(name) ?? null)
+          : null,
+      adopts: adoptingOf(definition, looks.get(name)),
     });
   }
   const unfinished = await listRuns(db, { states: unfinishedStates, limit: 10_000 });
@@ -140,6 +171,14 @@ function printStatus({ now, definitions, files, failed, struggling }: Status): v
       ]),
     ),
   );
+  for (const { definition, adopts } of definitions) {
+    if (!adopts) continue;
+    const seen =
+      adopts.reason === null
+        ? `${adopts.matched} seen at ${utc(adopts.lastLookAt)}, of which ${adopts.inProgress} in progress`
+        : `could not be looked at: ${adopts.reason}`;
+    print(`\n${definition} adopts the entries of "${adopts.title}": ${seen}.`);
+  }
   print();
   const soonest = files.soonest
     ? `; the vendor deletes the first of them in ${humanDuration(files.soonest.getTime() - now.getTime())}`
@@ -173,6 +212,12 @@ function verdictOf(definitions: readonly Standing[], files: FilesAtRisk): { word
     return {
       word: 'at-risk',
       sentence: `AT RISK: ${counted(failed, 'window')} failed; somebody must look and retry.`,
+    };
+  const unseen = definitions.filter((d) => d.adopts !== null && d.adopts.reason !== null);
+  if (unseen.length > 0)
+    return {
+      word: 'at-risk',
+      sentence: `AT RISK: what ${unseen.map((d) => d.definition).join(', ')} adopts could not be looked at.`,
     };
   if (unfinished + missing > 0)
     return {

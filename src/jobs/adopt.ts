@@ -143,7 +143,7 @@ async function takeUp(
 ): Promise<Run[]> {
   const { db, queue, who } = pipeline;
   const { name, tenant, adopt } = definition;
-  const words = extraWords(pipeline, tenant);
+  const words = extraWords(pipeline.config, tenant);
   const finished: NewEntry[] = [];
   for (const entry of entries) {
     const outcome = outcomeOf(entry, words);

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Export } from '../store/exports.ts';
 import type { Run } from '../store/runs.ts';
@@ -39,7 +40,8 @@ export async function look(
       ? await upstream.getJob(row.upstreamJobId, signal)
       : undefined;
   const word = entry?.status ?? job?.status;
-  const status = word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline, run.tenant));
+  const status =
+    word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline.config, run.tenant));
   if (
     entry &&
     entry.progress === undefined &&
@@ -54,9 +56,8 @@ export async function look(
 }
 
 /** The status words that the config adds: it lists words by meaning, the classifier asks for the meaning of a word. */
-export function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMeaning> {
-  const { completed, failed, cancelled, running, waiting } =
-    pipeline.config.tenants[tenant]?.statusWords ?? {};
+export function extraWords(config: Config, tenant: string): Record<string, StatusMeaning> {
+  const { completed, failed, cancelled, running, waiting } = config.tenants[tenant]?.statusWords ?? {};
   const lists = { completed, failed, cancelled, running, waiting } as const;
   const words: Record<string, StatusMeaning> = {};
   for (const meaning of ['completed', 'failed', 'cancelled', 'running', 'waiting'] as const)
