@@ -3,6 +3,7 @@ import type { DeletePolicy } from '../config/config.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Export } from '../store/exports.ts';
 import { filesOfExport } from '../store/files.ts';
+import type { File } from '../store/files.ts';
 import type { Run } from '../store/runs.ts';
 import type { FileMetadata } from '../udm/types.ts';
 import type { Pipeline } from './context.ts';
@@ -35,29 +36,31 @@ export function titleOf(row: Pick<Export, 'request'>): string | null {
  *
  * GET /v10/file-metadatas, once for each name that is still upstream.
  *
- * @param listed what the upstream lists for this entry now
  * @throws UdmSyncError `ERR_NAME_SHARED`
  */
 export async function refuseReplaced(
   pipeline: Pipeline,
   run: Run,
   row: Export & { upstreamHistoryId: string },
-  listed: readonly FileMetadata[],
   signal: AbortSignal,
 ): Promise<void> {
   const upstream = pipeline.upstream(run.tenant);
   const known = await filesOfExport(pipeline.db, row.id);
   for (const file of known.filter(({ state }) => state === 'verified')) {
-    const now = listed.find(({ name }) => name === file.name);
-    const made = file.createdUpstreamAt?.getTime();
-    if (made !== undefined && now?.createdDate && now.createdDate.getTime() !== made)
-      throw replaced(file.name, 'was made anew');
-    for await (const other of upstream.listFileMetadatas({ name: file.name }, signal)) {
-      const foreign = other.historyId !== undefined && other.historyId !== row.upstreamHistoryId;
-      if (other.name === file.name && foreign)
-        throw replaced(file.name, `is also that of a file of history entry ${other.historyId ?? '?'}`);
+    for await (const now of upstream.listFileMetadatas({ name: file.name }, signal)) {
+      if (now.name !== file.name || now.historyId === undefined) continue;
+      if (now.historyId !== row.upstreamHistoryId)
+        throw replaced(file.name, `is also that of a file of history entry ${now.historyId}`);
+      if (wasMadeAnew(run, file, now)) throw replaced(file.name, 'was made anew');
     }
   }
+}
+
+function wasMadeAnew(run: Run, { createdUpstreamAt }: File, now: FileMetadata): boolean {
+  // The date of the entry stands for that of a file whose own was not listed yet.
+  if (!createdUpstreamAt || !now.createdDate || createdUpstreamAt.getTime() === run.windowFrom.getTime())
+    return false;
+  return now.createdDate.getTime() !== createdUpstreamAt.getTime();
 }
 
 function replaced(name: string, what: string): UdmSyncError {

@@ -43,7 +43,7 @@ export async function cleanUpstream(pipeline: Pipeline, claim: Claim<StepPayload
     });
     return;
   }
-  if (run.origin === 'adopt') await refuseReplaced(pipeline, run, row, listed, claim.signal);
+  if (run.origin === 'adopt') await refuseReplaced(pipeline, run, row, claim.signal);
   await deleteFiles(pipeline, claim, run, row);
   const upstream = pipeline.upstream(run.tenant);
   if (mode !== 'files') await upstream.deleteHistory(row.upstreamHistoryId, claim.signal);

@@ -88,7 +88,7 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     );
     return;
   }
-  if (run.origin === 'adopt') await refuseReplaced(pipeline, run, row, listed, claim.signal);
+  if (run.origin === 'adopt') await refuseReplaced(pipeline, run, row, claim.signal);
   const { sink, verify } = sinkOf(pipeline, run);
   await sweepLeftovers(pipeline, run, sink);
   const manifest = buildManifest(run, definition, row, known, sink.uri, now);

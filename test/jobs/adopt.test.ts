@@ -302,6 +302,38 @@ test('a name that was made anew between the manifest and the clean-up is not del
   expect(harness.requests(/^DELETE /)).toEqual([]);
 });
 
+test('a delete whose answer was lost is asked again, and the run ends', async () => {
+  const { simulator, pipeline } = await harnesses.begin({
+    simulator: { filesFor: ({ id, run }) => [{ name: `${id}-${run}.zip.smime`, size: 5000 }] },
+    definitions: { nightly: { adopt } },
+  });
+  simulator.faults.add({ endpoint: /^DELETE /, kind: 'lost-answer', times: 10 });
+  const entry = runs(simulator, peoplesJob(simulator), day);
+  await settled(pipeline, [entry], 'done');
+});
+
+test('a file that was made anew under its name, for the same entry, is not deleted', async () => {
+  const harness = await harnesses.start({
+    simulator: { filesFor: () => [{ name: 'export.zip.smime', size: 5000 }] },
+    definitions: { nightly: { adopt } },
+  });
+  const { simulator } = harness;
+  const entry = runs(simulator, peoplesJob(simulator), day);
+  const { pipeline } = await harness.worker();
+  pipeline.events.on('event', (event) => {
+    if (event.kind !== 'run' || event.to !== 'stored') return;
+    const item = { name: 'export.zip.smime', historyId: entry, createdDate: new Date().toISOString() };
+    const body = { count: 1, items: [item] };
+    simulator.faults.add({ endpoint: 'GET /v10/file-metadatas', kind: 'wrong-json', body });
+  });
+  await expect
+    .poll(async () => (await runsOf(pipeline)).map((run) => `${run.state} ${run.reason}`), {
+      timeout: 30_000,
+    })
+    .toEqual([expect.stringMatching(/^stored .*was made anew/)]);
+  expect(harness.requests(/^DELETE /)).toEqual([]);
+});
+
 test('of two definitions that match an entry, one collects it, and the other says so once', async () => {
   const { harness, simulator, pipeline } = await harnesses.begin({
     definitions: {
