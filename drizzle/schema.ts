@@ -41,7 +41,7 @@ export type ExportState = (typeof exportStates)[number];
 export const fileStates = ['waiting', 'transferring', 'verified', 'deleted', 'dead', 'lost'] as const;
 export type FileState = (typeof fileStates)[number];
 
-export const runOrigins = ['schedule', 'backfill'] as const;
+export const runOrigins = ['schedule', 'backfill', 'adopt'] as const;
 export type RunOrigin = (typeof runOrigins)[number];
 
 /** How near the end of its time upstream a file is that is not safe yet. */
@@ -55,7 +55,7 @@ const bytes = (name: string) => bigint(name, { mode: 'number' });
 const oneOf = (column: string, words: readonly string[]) =>
   sql.raw(`${column} in (${words.map((word) => `'${word}'`).join(', ')})`);
 
-/** One row for each window of a definition. */
+/** One row for each window of a definition, or for each history entry that a definition adopts. */
 export const runs = udmSync.table(
   'runs',
   {
@@ -66,6 +66,7 @@ export const runs = udmSync.table(
     windowFrom: instant('window_from').notNull(),
     windowTo: instant('window_to').notNull(),
     origin: text('origin', { enum: runOrigins }).notNull(),
+    adoptedEntry: text('adopted_entry'),
     state: text('state', { enum: runStates }).notNull().default('planned'),
     attempt: integer('attempt').notNull().default(0),
     failures: integer('failures').notNull().default(0),
@@ -83,7 +84,15 @@ export const runs = udmSync.table(
   (t) => [
     // Two runs never share a folder in the sink.
     uniqueIndex('runs_manifest').on(t.sink, t.manifestKey),
-    uniqueIndex('runs_definition_window').on(t.definition, t.windowFrom),
+    // Entries of people's jobs may be as old as each other; windows of ours never are.
+    uniqueIndex('runs_definition_window')
+      .on(t.definition, t.windowFrom)
+      .where(sql`origin <> 'adopt'`),
+    // No history entry is collected twice, by whichever definition and replica.
+    uniqueIndex('runs_adopted_entry')
+      .on(t.tenant, t.adoptedEntry)
+      .where(sql`adopted_entry is not null`),
+    index('runs_definition_window_from').on(t.definition, t.windowFrom),
     index('runs_definition_window_to').on(t.definition, t.windowTo),
     index('runs_failed')
       .on(t.definition, t.windowFrom)
@@ -94,6 +103,12 @@ export const runs = udmSync.table(
     check('runs_window', sql`window_from < window_to`),
     check('runs_state', oneOf('state', runStates)),
     check('runs_origin', oneOf('origin', runOrigins)),
+    check('runs_adopted', sql`(origin = 'adopt') = (adopted_entry is not null)`),
+    // People's jobs are people's: in these states a job would be created, followed or cancelled.
+    check(
+      'runs_adopted_makes_no_job',
+      sql`origin <> 'adopt' or state not in ('planned', 'creating', 'exporting', 'cancelling')`,
+    ),
   ],
 );
 
@@ -104,6 +119,18 @@ export const schedules = udmSync.table('schedules', {
   timeZone: text('time_zone').notNull(),
   lastTickAt: instant('last_tick_at').notNull(),
   nextTickAt: instant('next_tick_at').notNull(),
+});
+
+/** One row for each definition that adopts: when it looked at the upstream's history, and what it saw there. */
+export const adoptions = udmSync.table('adoptions', {
+  definition: text('definition').primaryKey(),
+  since: instant('since').notNull(),
+  lastLookAt: instant('last_look_at'),
+  nextLookAt: instant('next_look_at').notNull(),
+  matched: integer('matched').notNull().default(0),
+  inProgress: integer('in_progress').notNull().default(0),
+  waiting: integer('waiting').notNull().default(0),
+  reason: text('reason'),
 });
 
 /** One row for each upstream export job we asked for, or meant to ask for. */
@@ -141,6 +168,8 @@ export const exports = udmSync.table(
       .on(t.runId)
       .where(sql`state in ('intended', 'created')`),
     uniqueIndex('exports_run_attempt').on(t.runId, t.attempt),
+    index('exports_tenant_history').on(t.tenant, t.upstreamHistoryId),
+    index('exports_tenant_job').on(t.tenant, t.upstreamJobId),
     index('exports_live_by_tenant')
       .on(t.tenant)
       .where(sql`state in ('intended', 'created')`),

@@ -8,7 +8,7 @@ import type { Simulator } from './server.ts';
 /** The prefix of the control endpoints: for tests and demos, no part of the upstream, and never recorded. */
 export const CONTROL_PREFIX = '/_sim/';
 
-/** Serves /_sim/faults, /_sim/clock, /_sim/log, /_sim/state, /_sim/files and /_sim/digest. */
+/** Serves /_sim/faults, /_sim/clock, /_sim/log, /_sim/state, /_sim/jobs, /_sim/runs, /_sim/files and /_sim/digest. */
 export async function serveControl(sim: Simulator, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const [path, rawQuery] = splitUrl(req.url ?? '/');
   const text = (await readBody(req)).toString();
@@ -63,6 +63,23 @@ async function control(
     }
     case 'GET state':
       return jsonAnswer(200, sim.state());
+    case 'POST jobs': {
+      const { tenant, ...job } = body;
+      const made = sim.addJob(job, typeof tenant === 'string' ? tenant : undefined);
+      return typeof made === 'string' ? jsonAnswer(201, { id: made }) : refusal(400, made.problem);
+    }
+    case 'POST runs': {
+      const { job, at, fails, reason } = body;
+      if (typeof job !== 'string') return refusal(400, 'job is required: its id');
+      const time = typeof at === 'string' ? new Date(at) : undefined;
+      if (Number.isNaN(time?.getTime())) return refusal(400, 'at must be an ISO date');
+      const run = sim.runJob(job, {
+        ...(time ? { at: time } : {}),
+        ...(fails === 'failed' || fails === 'cancelled' ? { fails } : {}),
+        ...(typeof reason === 'string' ? { reason } : {}),
+      });
+      return run === undefined ? refusal(404, 'No such job') : jsonAnswer(201, { id: run });
+    }
     case 'POST files': {
       const { name, size, tenant } = body;
       if (typeof name !== 'string' || typeof size !== 'number')
@@ -82,7 +99,7 @@ async function control(
     default:
       return refusal(
         404,
-        'GET|POST|DELETE faults, GET|POST clock, GET log, GET state, POST files, GET digest',
+        'GET|POST|DELETE faults, GET|POST clock, GET log, GET state, POST jobs, POST runs, POST files, GET digest',
       );
   }
 }

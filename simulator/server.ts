@@ -5,6 +5,7 @@ import { createClock, type SimClock } from './clock.ts';
 import { contentChunks, digestContent, type ContentKey, type FileDigest } from './content.ts';
 import { CONTROL_PREFIX, serveControl } from './control.ts';
 import { Faults } from './faults.ts';
+import { readJobRequest } from './job-request.ts';
 import { resolveSettings, type SimulatorOptions, type TenantCredentials } from './options.ts';
 import { serveOrigin } from './origin.ts';
 import { createPresigner } from './presign.ts';
@@ -28,6 +29,15 @@ export interface FileChoice {
   readonly generation?: number;
 }
 
+/** How a run that `runJob` makes comes about and ends. */
+export interface RunOptions {
+  /** Simulated time. */
+  readonly at?: Date;
+  /** How it ends, half-way; it completes unless told otherwise. */
+  readonly fails?: 'failed' | 'cancelled';
+  readonly reason?: string;
+}
+
 /** A running upstream. */
 export interface Simulator extends AsyncDisposable {
   /** What a client is configured with; `/auth/v3` and `/udm/v10` lie below it. */
@@ -40,6 +50,16 @@ export interface Simulator extends AsyncDisposable {
   /** Every request to both listeners, oldest first. */
   readonly requests: readonly RequestRecord[];
   state(): SimulatorState;
+  /**
+   * Makes a job as people do in the vendor's user interface, outside of the request log; the body is that of
+   * POST /v10/export/jobs. Answers its id, or what is wrong with the body.
+   */
+  addJob(body: unknown, tenant?: string): string | { readonly problem: string };
+  /**
+   * Makes a job run (again), as its schedule would, at a moment that may lie in the past; now unless told otherwise.
+   * Answers the id of the history entry; undefined when there is no such job.
+   */
+  runJob(job: string, options?: RunOptions): string | undefined;
   /** Puts a file there without a job. */
   addFile(file: LooseFile, tenant?: string): void;
   /** Digests of a file, deleted or not, computed by streaming; undefined for a name never seen. */
@@ -86,6 +106,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     return tenant && file && tenant.contentKey({ ...file, generation: generation ?? file.generation });
   };
 
+  const tenantNamed = (name: string | undefined): Tenant => {
+    const tenant = tenants.find((t) => name === undefined || t.credentials.name === name);
+    if (!tenant) throw new Error(`The simulator has no tenant ${name ?? ''}`);
+    return tenant;
+  };
+
   const close = async () => {
     await Promise.all([api.close(), origin.close()]);
     world.log.close();
@@ -99,10 +125,21 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     faults: world.faults,
     requests: world.log.records,
     state: () => describeState(tenants, clock.now()),
+    addJob(body, tenantName) {
+      const request = readJobRequest(body);
+      if (typeof request === 'string') return { problem: request };
+      return tenantNamed(tenantName).createJob(request, undefined).id;
+    },
+    runJob(id, { at, fails, reason = 'Internal export error' } = {}) {
+      const tenant = tenants.find((each) => each.liveJob(id) !== undefined);
+      const job = tenant?.liveJob(id);
+      if (!tenant || !job) return undefined;
+      const kind = fails === 'cancelled' ? 'job-cancelled' : 'job-fails';
+      const fate = fails && ({ kind, atProgress: 50, reason, word: '' } as const);
+      return tenant.runJob(job, at?.getTime() ?? clock.now(), fate).id;
+    },
     addFile(file, tenantName) {
-      const tenant = tenants.find((t) => tenantName === undefined || t.credentials.name === tenantName);
-      if (!tenant) throw new Error(`The simulator has no tenant ${tenantName ?? ''}`);
-      tenant.addFile(file);
+      tenantNamed(tenantName).addFile(file);
     },
     async fileDigest(name, choice) {
       for (const tenant of tenants) tenant.settle();

@@ -131,7 +131,7 @@ export function statusOf(settings: Settings, job: Job, run: Run): string {
   const shown = {
     running: words.inProgress,
     suspended: words.suspended,
-    unknown: job.fate?.word ?? '',
+    unknown: run.fate?.word ?? job.fate?.word ?? '',
     completed: words.completed,
     failed: words.failed,
     cancelled: words.cancelled,

@@ -22,6 +22,8 @@ export interface Run {
   readonly id: string;
   readonly jobId: string;
   readonly createdAt: number;
+  /** What goes wrong with this run; the job's own fate is that of every run. */
+  readonly fate: JobFate | undefined;
   state: RunState;
   /** Simulated ms of work done before `runningSince`. */
   worked: number;
@@ -113,6 +115,13 @@ export class Tenant {
     this.jobs.push(job);
     this.settle();
     return job;
+  }
+
+  /** Makes a job run again at a moment, as its schedule would: it ends `exportDuration` later. */
+  runJob(job: Job, at: number, fate: JobFate | undefined): Run {
+    const run = this.#start(job, at, fate);
+    this.settle();
+    return run;
   }
 
   liveJob(id: string): Job | undefined {
@@ -254,33 +263,40 @@ export class Tenant {
   #startIfDue(job: Job, now: number): void {
     const due = job.request.immediately ? job.createdAt : job.request.startDate;
     if (job.suspended || job.runs.length > 0 || due === undefined || due > now) return;
-    const startedAt = Math.max(due, job.readyAt);
-    job.runs.push({
+    this.#start(job, Math.max(due, job.readyAt), undefined);
+  }
+
+  #start(job: Job, startedAt: number, fate: JobFate | undefined): Run {
+    const run: Run = {
       id: this.#newId(),
       jobId: job.id,
       createdAt: startedAt,
+      fate: fate ?? job.fate,
       state: 'running',
       worked: 0,
       runningSince: startedAt,
       endedAt: undefined,
       reason: undefined,
       deletedAt: undefined,
-    });
+    };
+    job.runs.push(run);
+    return run;
   }
 
   #advance(job: Job, run: Run, now: number): void {
     const duration = this.#settings.exportDuration;
-    const until = job.fate ? (duration * job.fate.atProgress) / 100 : duration;
+    const { fate } = run;
+    const until = fate ? (duration * fate.atProgress) / 100 : duration;
     const at = Math.ceil(run.runningSince + Math.max(0, until - run.worked));
     if (at > now) return;
     run.worked = until;
-    switch (job.fate?.kind) {
+    switch (fate?.kind) {
       case undefined:
         return this.#complete(job, run, at);
       case 'job-fails':
-        return this.#end(run, 'failed', at, job.fate.reason);
+        return this.#end(run, 'failed', at, fate.reason);
       case 'job-cancelled':
-        return this.#end(run, 'cancelled', at, job.fate.reason);
+        return this.#end(run, 'cancelled', at, fate.reason);
       case 'unknown-status':
         run.state = 'unknown';
         return;

@@ -49,6 +49,10 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
     ...(bars || options.dryRun ? { level: 'error' } : {}),
   });
   const definition = definitionNamed(config, name);
+  if (definition.adopt)
+    throw new UsageError(`${name} adopts what people's jobs made; it has no windows to back-fill.`, {
+      hint: `Older entries are adopted when definitions.${name}.adopt.since says so.`,
+    });
   const { lengthMs, lagMs } = definition.windows;
   for (const [flag, at] of [
     ['--from', range.from],
@@ -80,8 +84,9 @@ export async function backfillCommand(name: string, options: BackfillOptions): P
     showPlan(plan, range, lengthMs, options);
     if (options.dryRun) return exitCodes.done;
 
-    const unable = await preflight(pipeline, [definition], interrupt);
-    if (unable !== undefined) return unable;
+    const { able } = await preflight(pipeline, [definition], interrupt);
+    if (interrupt.signal.aborted) return exitCodes.interrupted;
+    if (able.length === 0) return exitCodes.failed;
     const page = await openPage(session, settings);
     const view = bars ? showBars(pipeline.events) : undefined;
     const queue: (Window | Run)[] = [...plan.revive, ...plan.missing];

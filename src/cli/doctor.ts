@@ -1,8 +1,10 @@
 import type { Config } from '../config/config.ts';
+import { plainWord } from '../config/words.ts';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { openSink, openUpstream } from '../jobs/outside.ts';
-import { checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
+import { adopts } from '../jobs/adopt.ts';
+import { checkAdopted, checkCertificate, checkSink, checkUpstream } from '../jobs/preflight.ts';
 import { openDatabase, showDatabaseUrl } from '../store/database.ts';
 import { pendingMigrations } from '../store/migrate.ts';
 import type { UdmClient } from '../udm/types.ts';
@@ -118,6 +120,10 @@ async function checkTenant(config: Config, name: string, upstream: UdmClient, ch
   if (!allowed) return;
   await check(`tenant ${name}: certificate`, () => checkCertificate(upstream, name));
   const wanted = Object.values(config.definitions).filter((definition) => definition.tenant === name);
+  for (const definition of wanted.filter(adopts))
+    await check(`definition ${definition.name}: adopts "${definition.adopt.title}"`, () =>
+      checkAdopted(config, definition, upstream),
+    );
   for (const source of new Set(wanted.map((definition) => definition.source)))
     await check(`tenant ${name}: source ${source}`, async () => {
       const known = await upstream.listSources();
@@ -138,14 +144,11 @@ async function checkTenant(config: Config, name: string, upstream: UdmClient, ch
     });
 }
 
-/** Upper case and a plural s are taken differently by different versions. */
-const plain = (word: string) => word.toLowerCase().replace(/s$/, '');
-
 function oneOf(wanted: string, known: readonly string[], what: string): string {
   // A tenant that lists nothing says nothing against the word.
   if (known.length === 0) return `the upstream lists no ${what}; not checked`;
   if (known.includes(wanted)) return 'known';
-  const near = known.find((word) => plain(word) === plain(wanted));
+  const near = known.find((word) => plainWord(word) === plainWord(wanted));
   if (near !== undefined) return `known as "${near}"; write it so if exports are refused`;
   throw new UdmSyncError(
     'ERR_UNKNOWN_WORD',

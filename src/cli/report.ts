@@ -10,6 +10,7 @@ export function runJson(run: Run): Record<string, unknown> {
     sink: run.sink,
     window: { from: run.windowFrom.toISOString(), to: run.windowTo.toISOString() },
     origin: run.origin,
+    entry: run.adoptedEntry,
     state: run.state,
     attempt: run.attempt,
     reason: run.reason,
@@ -21,6 +22,13 @@ export function runJson(run: Run): Record<string, unknown> {
   };
 }
 
+/** The window of a run; of one that adopts an entry, when that was made: its time frame is people's. */
+export function showPlace(run: Run): string {
+  return run.origin === 'adopt'
+    ? `entry of ${utc(run.windowFrom)}`
+    : showWindow(run.windowFrom, run.windowTo);
+}
+
 export function printRuns(runs: readonly Run[]): void {
   print(
     table(
@@ -28,7 +36,7 @@ export function printRuns(runs: readonly Run[]): void {
       runs.map((run) => [
         String(run.id),
         run.definition,
-        showWindow(run.windowFrom, run.windowTo),
+        showPlace(run),
         run.state,
         String(run.attempt),
         utc(run.updatedAt),

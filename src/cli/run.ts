@@ -1,7 +1,10 @@
 import { describeError } from '../errors.ts';
+import { adopts } from '../jobs/adopt.ts';
 import { planDue } from '../jobs/plan.ts';
 import { listRuns, unfinishedStates } from '../store/runs.ts';
+import { AdoptingOnce } from './adopting.ts';
 import { definitionNamed, durationOf } from './arguments.ts';
+import { exitCodes } from './exit-codes.ts';
 import { showBars } from './progress.ts';
 import { reportWork } from './report.ts';
 import { openConfig } from './open-config.ts';
@@ -24,7 +27,7 @@ export async function runCommand(names: readonly string[], options: RunOptions):
     to: options.json ? 2 : 1,
     ...(bars ? { level: 'error' } : {}),
   });
-  const definitions =
+  const wanted =
     names.length > 0
       ? [...new Set(names)].map((name) => definitionNamed(config, name))
       : Object.values(config.definitions);
@@ -33,8 +36,10 @@ export async function runCommand(names: readonly string[], options: RunOptions):
   const needs = { working: true, draining: interrupt.signal };
   return inSession(config, logger, needs, async (session) => {
     const { pipeline } = session;
-    const unable = await preflight(pipeline, definitions, interrupt);
-    if (unable !== undefined) return unable;
+    const { able: definitions } = await preflight(pipeline, wanted, interrupt);
+    if (interrupt.signal.aborted) return exitCodes.interrupted;
+    if (definitions.length === 0) return exitCodes.failed;
+    const adopting = new AdoptingOnce(pipeline, definitions.filter(adopts), interrupt.signal);
     const earlier = (
       await Promise.all(
         definitions.map(({ name }) =>
@@ -48,11 +53,14 @@ export async function runCommand(names: readonly string[], options: RunOptions):
     const { runs, exitCode } = await workUntilDone(pipeline, {
       timeoutMs,
       interrupt,
-      feed: async () => {
+      feed: async (unfinished) => {
         const ids = first ? earlier.map((run) => run.id) : [];
         first = false;
-        let planned = 0;
+        const adopted = await adopting.look(unfinished);
+        ids.push(...adopted.map((run) => run.id));
+        let planned = adopted.length;
         for (const definition of definitions) {
+          if (definition.adopt) continue;
           try {
             const runs = await planDue(pipeline, definition);
             planned += runs.length;
@@ -62,13 +70,16 @@ export async function runCommand(names: readonly string[], options: RunOptions):
           }
         }
         // What was planned now may leave more to plan once it is done.
-        return { ids, more: planned > 0 };
+        return { ids, more: planned > 0 || adopting.unfinished };
       },
     }).finally(async () => {
       view?.stop();
       await page.close();
     });
-    reportWork(runs, options.json === true, exitCode);
-    return exitCode;
+    // What could be done is done; what could not even be looked at is no success.
+    const whole = definitions.length === wanted.length && !adopting.failed;
+    const code = exitCode === exitCodes.done && !whole ? exitCodes.failed : exitCode;
+    reportWork(runs, options.json === true, code);
+    return code;
   }).finally(() => interrupt.dispose());
 }

@@ -9,8 +9,8 @@ import { historyOfRun } from '../store/history.ts';
 import { findRun, listRuns } from '../store/runs.ts';
 import { definitionNamed, runIdOf, wholeNumberOf } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
-import { humanBytes, print, printJson, showWindow, table } from './output.ts';
-import { printRuns, runJson } from './report.ts';
+import { humanBytes, print, printJson, table } from './output.ts';
+import { printRuns, runJson, showPlace } from './report.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { inSession } from './session.ts';
@@ -82,9 +82,7 @@ export function runHistoryCommand(id: string, options: GlobalOptions): Promise<n
       });
       return;
     }
-    print(
-      `Run ${run.id}: ${run.definition} ${showWindow(run.windowFrom, run.windowTo)}, ${run.state}, attempt ${run.attempt}`,
-    );
+    print(`Run ${run.id}: ${run.definition} ${showPlace(run)}, ${run.state}, attempt ${run.attempt}`);
     if (run.reason !== null) print(printable(run.reason));
     if (last)
       print(

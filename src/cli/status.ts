@@ -5,6 +5,7 @@ import { readStandings, verdictOf } from '../jobs/standing.ts';
 import type { Standing } from '../jobs/standing.ts';
 import { databaseNow } from '../store/database.ts';
 import type { Database } from '../store/database.ts';
+import { printable } from '../printable.ts';
 import { expirySummaryOf } from '../store/expiry.ts';
 import type { ExpirySummary } from '../store/expiry.ts';
 import { listRuns, unfinishedStates } from '../store/runs.ts';
@@ -111,6 +112,14 @@ function printStatus({ now, definitions, files, expiry, failed, struggling }: St
       ]),
     ),
   );
+  for (const { definition, adopts } of definitions) {
+    if (!adopts) continue;
+    const seen =
+      adopts.reason === null
+        ? `${adopts.matched} seen at ${utc(adopts.lastLookAt)}, of which ${adopts.inProgress} in progress`
+        : `could not be looked at: ${adopts.reason}`;
+    print(`\n${definition} adopts the entries of "${adopts.title}": ${printable(seen)}.`);
+  }
   print();
   const soonest = files.soonest
     ? `; the vendor deletes the first of them in ${humanDuration(files.soonest.getTime() - now.getTime())}`

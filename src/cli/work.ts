@@ -61,26 +61,38 @@ function exitCodeOf(runs: readonly Run[], more: boolean, interrupted: boolean): 
 /**
  * What would make every run wait for an operator is better said before any work is begun: on stderr, all of it.
  *
- * @returns how to exit if work cannot begin
+ * @returns the definitions whose tenant and sink work: those of another are no reason to hold these up
  */
 export async function preflight(
   pipeline: OpenPipeline,
   definitions: readonly DefinitionConfig[],
   { signal }: Interrupt,
-): Promise<ExitCode | undefined> {
-  const problems: string[] = [];
-  const check = async (what: string, action: () => Promise<void>) => {
+): Promise<{ readonly able: DefinitionConfig[] }> {
+  const check = async (what: string, action: () => Promise<void>): Promise<string | undefined> => {
     try {
       await action();
+      return undefined;
     } catch (error) {
-      problems.push(`${what}: ${explain(error)}`);
+      return `${what}: ${explain(error)}`;
     }
   };
-  for (const tenant of new Set(definitions.map((definition) => definition.tenant)))
-    await check(`tenant ${tenant}`, () => checkUpstream(pipeline.upstream(tenant), signal));
-  for (const name of new Set(definitions.map((definition) => definition.sink)))
-    await check(`sink ${name}`, () => checkSink(pipeline.sink(name).sink, signal));
-  if (signal.aborted) return exitCodes.interrupted;
-  for (const problem of problems) process.stderr.write(`udm-sync: ${printableLines(problem)}\n`);
-  return problems.length > 0 ? exitCodes.failed : undefined;
+  const each = async (names: Iterable<string>, ask: (name: string) => Promise<string | undefined>) =>
+    new Map(await Promise.all([...new Set(names)].map(async (name) => [name, await ask(name)] as const)));
+  const [tenants, sinks] = await Promise.all([
+    each(
+      definitions.map((definition) => definition.tenant),
+      (name) => check(`tenant ${name}`, () => checkUpstream(pipeline.upstream(name), signal)),
+    ),
+    each(
+      definitions.map((definition) => definition.sink),
+      (name) => check(`sink ${name}`, () => checkSink(pipeline.sink(name).sink, signal)),
+    ),
+  ]);
+  if (!signal.aborted)
+    for (const problem of [...tenants.values(), ...sinks.values()])
+      if (problem !== undefined) process.stderr.write(`udm-sync: ${printableLines(problem)}\n`);
+  const able = definitions.filter(
+    ({ tenant, sink }) => tenants.get(tenant) === undefined && sinks.get(sink) === undefined,
+  );
+  return { able };
 }

@@ -104,7 +104,19 @@ export type SinkConfig = S3SinkConfig | FilesystemSinkConfig;
 export type VerifyMode = 'head' | 'read';
 
 /** What is deleted upstream once everything of a run is verified. */
-export type DeletePolicy = 'files' | 'files-and-job' | 'nothing';
+export type DeletePolicy = 'files' | 'files-and-history' | 'files-and-job' | 'nothing';
+
+/** Which jobs of people a definition adopts: by title, and by the definition's source and type. */
+export interface AdoptConfig {
+  readonly title: string;
+  readonly match: 'exact' | 'contains' | 'regex';
+  /** How often the upstream's history is looked at. */
+  readonly everyMs: number;
+  /** Entries made before are left alone. Absent: 30 days before the first look. */
+  readonly since?: Date;
+  /** Most entries under way at once. */
+  readonly catchUp: number;
+}
 
 export interface DefinitionConfig {
   readonly name: string;
@@ -122,6 +134,8 @@ export interface DefinitionConfig {
   readonly fileSplitSize?: string;
   /** Absent: only `run` and `backfill` plan this definition. */
   readonly schedule?: { readonly cron: string; readonly timeZone: string };
+  /** Present: it makes no jobs and has no windows, and collects what people's jobs made. */
+  readonly adopt?: AdoptConfig;
   readonly windows: {
     readonly lengthMs: number;
     /** How long after its end a window is left alone, for late data. */
@@ -139,11 +153,14 @@ export interface DefinitionConfig {
 }
 
 export interface WorkerConfig {
-  /** Exports this process follows at once. */
+  /** Exports of each tenant that this process follows at once. */
   readonly exports: number;
-  /** Large files this process transfers at once, and as many batches of small ones. */
+  /** Large files of each tenant that this process transfers at once, and as many batches of small ones. */
   readonly transfers: number;
-  /** Bytes that all transfers of this process may hold in memory together. Absent: by what the machine has. */
+  /**
+   * Bytes that all transfers of this process may hold in memory together; the tenants share them out evenly. Absent: by
+   * what the machine has.
+   */
   readonly memoryBytes?: number;
   /** Bytes per second that all transfers of this process may read. Absent: no limit. */
   readonly bandwidthBytes?: number;

@@ -3,10 +3,11 @@ import { keepsInstant } from './date-format.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 import { maxSegmentBytes } from './key-encoding.ts';
-import { compileKeyTemplate } from './key-template.ts';
+import { compileKeyTemplate, defaultKeyTemplate } from './key-template.ts';
 import type { KeyTemplate } from './key-template.ts';
 import type { Finding } from './references.ts';
 import { fields, namePattern } from './schema.ts';
+import { checkAdoption, checkSharedTitles } from './adoption.ts';
 import { isMapping, valueAt } from './tree.ts';
 import type { Mapping } from './tree.ts';
 import { sampleWindows } from './window-samples.ts';
@@ -27,6 +28,7 @@ export function crossCheck(tree: unknown, now: Date): Finding[] {
     ...entriesOf(tree, 'definitions').flatMap(([name, definition]) =>
       checkDefinition({ tree, now, rendered }, name, definition),
     ),
+    ...checkSharedTitles(entriesOf(tree, 'definitions')),
     ...checkOrder(tree, ['worker', 'poll'], 'min', 'max', '5s', '2m'),
     ...checkRetention(tree),
   ];
@@ -78,6 +80,7 @@ function checkDefinition(context: Context, name: string, definition: Mapping): F
     ...checkName(tree, [...path, 'tenant'], 'tenants', definition['tenant']),
     ...checkName(tree, [...path, 'sink'], 'sinks', definition['sink']),
     ...future,
+    ...checkAdoption(path, definition, now),
     ...checkOrder(tree, [...path, 'retry'], 'minDelay', 'maxDelay', '30s', '30m'),
     ...checkTexts(context, path, definition, start),
   ];
@@ -131,6 +134,8 @@ function checkTexts(
   definition: Mapping,
   start: Date | undefined,
 ): Finding[] {
+  // Entries that are adopted have no windows; what their keys need is in adoption.ts.
+  if (definition['adopt'] !== undefined) return [];
   const length = read(fields.windowLength, valueAt(definition, ['windows', 'length']));
   if (length === undefined) return [];
   const once = (text: string, judge: (windows: Window[]) => string | undefined) => {
@@ -140,9 +145,14 @@ function checkTexts(
   };
   const findings: Finding[] = [];
 
-  const key = read(fields.key, definition['key']);
+  const key = read(fields.key, definition['key'] ?? defaultKeyTemplate);
   if (key !== undefined) {
     const template = compileKeyTemplate(key);
+    if (template.inFolder.has('entry'))
+      findings.push({
+        path: [...path, 'key'],
+        message: 'may hold {entry} only beside adopt: windows have no entry',
+      });
     const message =
       once(`key ${key}`, (windows) => sharedFolder(template, windows, length)) ??
       keyTooLong(tree, template, definition);

@@ -14,6 +14,8 @@ export interface WindowVariables {
   readonly to: Date;
   /** Id of the run. */
   readonly run: string;
+  /** Id of the history entry that is adopted; absent for windows of ours. */
+  readonly entry?: string;
 }
 
 export interface KeyVariables extends WindowVariables {
@@ -28,14 +30,20 @@ export interface KeyTemplate {
   render(variables: KeyVariables): string;
   /** The folder the files of a window lie in, without a slash at its end. */
   folder(variables: WindowVariables): string;
+  /** The placeholders in the folder. */
+  readonly inFolder: ReadonlySet<string>;
 }
 
 export const defaultKeyTemplate =
   "{tenant}/{definition}/dt={from:yyyy-MM-dd}/{from:yyyyMMdd'T'HHmmss'Z'}_{to:yyyyMMdd'T'HHmmss'Z'}/{file}";
 
+/** Of definitions that adopt: people's jobs may make two entries at one time, so the entry's id tells them apart. */
+export const adoptedKeyTemplate =
+  "{tenant}/{definition}/dt={from:yyyy-MM-dd}/{from:yyyyMMdd'T'HHmmss'Z'}_{entry}/{file}";
+
 const defaultDateFormat = "yyyyMMdd'T'HHmmss'Z'";
 const manifestName = '_manifest.json';
-const words = ['tenant', 'definition', 'source', 'type', 'run', 'file'] as const;
+const words = ['tenant', 'definition', 'source', 'type', 'run', 'entry', 'file'] as const;
 const dates = ['from', 'to'] as const;
 
 type Part =
@@ -46,7 +54,7 @@ type Part =
 type Segment = readonly Part[];
 
 /**
- * Reads a key template: literal text, `{tenant}`, `{definition}`, `{source}`, `{type}`, `{run}`, `{file}`, and
+ * Reads a key template: literal text, `{tenant}`, `{definition}`, `{source}`, `{type}`, `{run}`, `{entry}`, `{file}`, and
  * `{from}` and `{to}`, each with an optional Luxon format in UTC, as in `{from:yyyy-MM-dd}`.
  *
  * `{file}` comes last, and `{definition}` and `{from}` stand in the folder, so that two runs never share one.
@@ -65,6 +73,7 @@ export function compileKeyTemplate(text: string): KeyTemplate {
   return {
     text,
     folder,
+    inFolder: new Set(folders.flat().flatMap((part) => (part.kind === 'literal' ? [] : [part.name]))),
     render(variables) {
       if (variables.file === '') throw new UdmSyncError('ERR_KEY', 'A file without a name has no key.');
       return `${folder(variables)}/${notTheManifest(renderSegment(last, variables))}`;
@@ -91,7 +100,7 @@ function renderSegment(segment: Segment, variables: KeyVariables): string {
 function renderPart(part: Part, variables: KeyVariables): string {
   if (part.kind === 'literal') return part.text;
   return encodeName(
-    part.kind === 'date' ? formatDate(variables[part.name], part.format) : variables[part.name],
+    part.kind === 'date' ? formatDate(variables[part.name], part.format) : (variables[part.name] ?? ''),
   );
 }
 

@@ -3,7 +3,8 @@ import type { StatusWord } from './config.ts';
 import { cronProblem, timeZoneProblem } from './cron.ts';
 import { dateFormatProblem, namedDateFormats } from './date-format.ts';
 import * as is from './fields.ts';
-import { compileKeyTemplate, defaultKeyTemplate } from './key-template.ts';
+import { adoptedKeyTemplate, compileKeyTemplate, defaultKeyTemplate } from './key-template.ts';
+import { titlePatternProblem } from './title-match.ts';
 import { UsageError } from '../errors.ts';
 import { isMapping } from './tree.ts';
 
@@ -210,7 +211,7 @@ const key = is
       throw error;
     }
   })
-  .prefault(defaultKeyTemplate)
+  .exactOptional()
   .describe('Where a file goes in the sink.');
 
 const windowLength = is.windowLength().prefault('1h').describe('Length of a window.');
@@ -224,8 +225,30 @@ const timeZone = is
   .prefault('UTC')
   .describe('IANA time zone of the cron.');
 
+const adopt = section({
+  title: is.text('Nightly contacts').describe('Title of the jobs, as the upstream shows it.'),
+  match: is
+    .choice('exact', 'contains', 'regex')
+    .prefault('exact')
+    .describe('How title is compared with the titles of jobs.'),
+  every: is.duration('1s', '1d').prefault('10m').describe('How often their history is looked at.'),
+  since: is
+    .date()
+    .exactOptional()
+    .describe('Entries made before are left alone. Left out: 30 days before the first look.'),
+  catchUp: is
+    .number(1, 100_000)
+    .prefault(100)
+    .describe('Most entries under way at once; the others wait for their turn.'),
+})
+  .transform(({ every, ...rest }) => ({ ...rest, everyMs: every }))
+  .superRefine(({ title, match }, context) => {
+    const problem = match === 'regex' ? titlePatternProblem(title) : undefined;
+    if (problem !== undefined) context.addIssue({ code: 'custom', path: ['title'], message: problem });
+  });
+
 /** Single settings that cross-checks.ts reads by themselves. */
-export const fields = { windowLength, windowStart, catchUp, cron, timeZone, key, dateFormat };
+export const fields = { windowLength, windowStart, catchUp, cron, timeZone, key, dateFormat, adopt };
 
 const definition = section({
   tenant: is.text('acme').describe('Name of a tenant.'),
@@ -248,6 +271,9 @@ const definition = section({
   })
     .exactOptional()
     .describe('When to look for due windows. Left out: only run and backfill do.'),
+  adopt: adopt
+    .exactOptional()
+    .describe('Collect what jobs made that people have scheduled upstream, instead of making jobs.'),
   windows: section({
     length: windowLength,
     lag: is.duration('0s', '31d').prefault('15m').describe('How long to wait after the end of a window.'),
@@ -258,7 +284,7 @@ const definition = section({
     .transform(({ length, lag, ...rest }) => ({ ...rest, lengthMs: length, lagMs: lag })),
   key,
   delete: is
-    .choice('files', 'files-and-job', 'nothing')
+    .choice('files', 'files-and-history', 'files-and-job', 'nothing')
     .prefault('files')
     .describe('What to delete upstream once everything is verified.'),
   maxExportDuration: is
@@ -276,14 +302,23 @@ const definition = section({
       minDelayMs: minDelay,
       maxDelayMs: maxDelay,
     })),
-}).transform(({ maxExportDuration, ...rest }) => ({ ...rest, maxExportDurationMs: maxExportDuration }));
+}).transform(({ maxExportDuration, ...rest }) => ({
+  ...rest,
+  key: rest.key ?? (rest.adopt ? adoptedKeyTemplate : defaultKeyTemplate),
+  maxExportDurationMs: maxExportDuration,
+}));
 
 const worker = section({
-  exports: is.number(1, 1000).prefault(8).describe('Exports one process follows at once.'),
+  exports: is
+    .number(1, 1000)
+    .prefault(8)
+    .describe('Exports of each tenant that one process follows at once.'),
   transfers: is
     .number(1, 256)
     .prefault(4)
-    .describe('Large files one process transfers at once, and as many batches of small ones.'),
+    .describe(
+      'Large files of each tenant that one process transfers at once, and as many batches of small ones.',
+    ),
   memory: is
     .size('16MiB', '256GiB')
     .exactOptional()

@@ -5,6 +5,7 @@ import { databaseNow, transact } from '../store/database.ts';
 import type { Export } from '../store/exports.ts';
 import { deletableFiles, filesOfExport, markDeleted, sharedNames } from '../store/files.ts';
 import type { Run } from '../store/runs.ts';
+import { deletionOf, refuseReplaced } from './adopted.ts';
 import { addFiles, completedExport, listExportFiles } from './collect.ts';
 import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
@@ -19,7 +20,7 @@ const listLimit = 100;
  * verified. Repeating it after a crash is harmless: what is gone answers 404, which means done.
  */
 export async function cleanUpstream(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run): Promise<void> {
-  const mode = definitionOf(pipeline, run).delete;
+  const mode = deletionOf(run, definitionOf(pipeline, run).delete);
   if (mode === 'nothing') {
     await settleStep(pipeline, claim, run, {
       to: 'done',
@@ -44,21 +45,22 @@ export async function cleanUpstream(pipeline: Pipeline, claim: Claim<StepPayload
     });
     return;
   }
+  if (run.origin === 'adopt') await refuseReplaced(pipeline, run, row, claim.signal);
   await deleteFiles(pipeline, claim, run, row);
-  if (mode === 'files-and-job') {
-    const upstream = pipeline.upstream(run.tenant);
+  const upstream = pipeline.upstream(run.tenant);
+  if (mode !== 'files') {
     const stillOurs = await fence(pipeline, claim);
     reached('before:delete-history');
     stillOurs();
     await upstream.deleteHistory(row.upstreamHistoryId, claim.signal);
     reached('after:delete-history');
-    if (row.upstreamJobId !== null) {
-      const stillOurs = await fence(pipeline, claim);
-      reached('before:delete-job');
-      stillOurs();
-      await upstream.deleteJob(row.upstreamJobId, claim.signal);
-      reached('after:delete-job');
-    }
+  }
+  if (mode === 'files-and-job' && row.upstreamJobId !== null) {
+    const stillOurs = await fence(pipeline, claim);
+    reached('before:delete-job');
+    stillOurs();
+    await upstream.deleteJob(row.upstreamJobId, claim.signal);
+    reached('after:delete-job');
   }
   await settleStep(pipeline, claim, run, { to: 'done' });
 }

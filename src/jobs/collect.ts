@@ -40,7 +40,10 @@ export async function collectFiles(pipeline: Pipeline, claim: Claim<StepPayload>
       await settleStep(pipeline, claim, run, {
         to: 'failed',
         reason,
-        also: (tx) => moveExport(tx, row, 'vanished', pipeline.who, reason),
+        also: async (tx) => {
+          // People's entry stays what it was: it cannot be exported anew.
+          if (run.origin !== 'adopt') await moveExport(tx, row, 'vanished', pipeline.who, reason);
+        },
       });
       return;
     }
@@ -75,10 +78,13 @@ async function whyNothingIsLeft(
   now: Date,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const remedy = `what it made was lost before it was copied; export the window anew with: udm-sync retry ${run.id}`;
+  const remedy =
+    run.origin === 'adopt'
+      ? 'nothing to collect: what it made was lost before it was adopted'
+      : `what it made was lost before it was copied; export the window anew with: udm-sync retry ${run.id}`;
   const entry = await pipeline.upstream(run.tenant).getHistory(row.upstreamHistoryId, signal);
   if (!entry) return `the upstream no longer has the history entry of this completed export: ${remedy}`;
-  const madeAt = entry.createdDate ?? row.finishedAt ?? now;
+  const madeAt = entry.createdDate ?? endOf(run, row) ?? now;
   return now.getTime() > madeAt.getTime() + pipeline.config.retention.keepForMs
     ? `the export is from ${madeAt.toISOString()} and lists no files any more: ${remedy}`
     : undefined;
@@ -142,15 +148,24 @@ export async function addFiles(
       key: template.render({ ...keyVariables(pipeline, run), file: file.name }),
       announcedSize: file.size ?? null,
       createdUpstreamAt: file.createdDate ?? null,
-      // A file that claims to be from the future would never be spoken of.
-      expiresAt: new Date(
-        Math.min((file.createdDate ?? row.finishedAt ?? now).getTime(), now.getTime()) + keepForMs,
-      ),
+      expiresAt: new Date(madeAt(run, row, file, now).getTime() + keepForMs),
     })),
     pipeline.who,
   );
   await queueTransfers(pipeline, tx, run, added, now);
   return added;
+}
+
+/** When the export had ended, as far as we know. An adopted entry may have ended long before it was found. */
+function endOf(run: Run, row: Export): Date | null {
+  return run.origin === 'adopt' ? run.windowFrom : row.finishedAt;
+}
+
+/** When a file was made, at the latest that is certain: its 30 days begin then. */
+function madeAt(run: Run, row: Export, file: FileMetadata, now: Date): Date {
+  const made = file.createdDate ?? endOf(run, row) ?? now;
+  // A file that claims to be from the future would never be spoken of.
+  return made < now ? made : now;
 }
 
 /** Queues transfers for files that wait, in batches, soonest to expire first. */
@@ -192,5 +207,6 @@ function keyVariables(pipeline: Pipeline, run: Run): Omit<KeyVariables, 'file'> 
     from: run.windowFrom,
     to: run.windowTo,
     run: String(run.id),
+    ...(run.adoptedEntry === null ? {} : { entry: run.adoptedEntry }),
   };
 }

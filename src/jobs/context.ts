@@ -72,8 +72,8 @@ export interface Pipeline {
   readonly queue: Queue;
   readonly logger: Logger;
   readonly events: PipelineEvents;
-  /** Bytes that all transfers of this process may hold in memory together. */
-  readonly memory: Lanes;
+  /** Bytes that the transfers of a tenant may hold in memory together: its part of what this process may hold. */
+  memory(tenant: string): Lanes;
   /** Limit on what all transfers of this process read, if there is one. */
   readonly bandwidth: Bandwidth | undefined;
   /** This process, as history names it: host, pid and a random part. */

@@ -54,7 +54,7 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
     const attempt = run.attempt + 1;
     await insertIntent(tx, { runId: run.id, tenant: run.tenant, attempt, marker, request }, who);
     await moveRun(tx, run, 'creating', who, undefined, { attempt });
-    await queue.sendStep(tx, run.id);
+    await queue.sendStep(tx, run);
     reached('before:commit-creating');
     return true;
   });

@@ -1,3 +1,4 @@
+import { titleOf } from './adopted.ts';
 import type { Export } from '../store/exports.ts';
 import type { File } from '../store/files.ts';
 import type { Run } from '../store/runs.ts';
@@ -17,8 +18,11 @@ export interface Manifest {
   readonly upstream: {
     readonly jobId: string | null;
     readonly historyId: string | null;
-    readonly marker: string;
+    /** Null for an adopted entry, whose job is none of ours. */
+    readonly marker: string | null;
   };
+  /** The entry of a people's job that the files come from; its time frame is theirs, so `window` says only when. */
+  readonly adopted?: { readonly title: string | null; readonly createdAt: string };
   /** What keys are relative to. */
   readonly sink: string;
   readonly files: readonly {
@@ -71,7 +75,14 @@ export function buildManifest(
     window: { from: run.windowFrom.toISOString(), to: run.windowTo.toISOString() },
     run: run.id,
     attempt: run.attempt,
-    upstream: { jobId: row.upstreamJobId, historyId: row.upstreamHistoryId, marker: row.marker },
+    upstream: {
+      jobId: row.upstreamJobId,
+      historyId: row.upstreamHistoryId,
+      marker: run.origin === 'adopt' ? null : row.marker,
+    },
+    ...(run.origin === 'adopt'
+      ? { adopted: { title: titleOf(row), createdAt: run.windowFrom.toISOString() } }
+      : {}),
     sink: sinkUri,
     files: entries,
     totals: { files: entries.length, bytes: entries.reduce((sum, file) => sum + file.size, 0) },

@@ -14,6 +14,11 @@ export function jobTitle(definition: DefinitionConfig, window: Window, marker: s
   return `${marker} udm-sync ${definition.name} ${from}Z-${to}Z`;
 }
 
+/** Whether a title is one of ours, of this installation or of another: it holds a marker. */
+export function isOurTitle(title: string): boolean {
+  return title.split(/\s+/).some((word) => /^us[0-9a-f]{20}$/.test(word));
+}
+
 /** Whether a title is one of ours with this marker; the upstream's own filter only says "contains". */
 export function carriesMarker(title: string | undefined, marker: string): boolean {
   return title !== undefined && title.split(/\s+/).includes(marker);

@@ -8,8 +8,10 @@ import type { Sink } from '../sinks/sink.ts';
 import { databaseError, openDatabase } from '../store/database.ts';
 import { Bandwidth } from '../transfer/bandwidth.ts';
 import { intoLanes, usualMemory } from '../transfer/memory.ts';
+import type { Lanes } from '../transfer/memory.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Pipeline, SinkBinding } from './context.ts';
+import { memoryOfTenant } from './shares.ts';
 import { gone, openSink, openUpstream } from './outside.ts';
 
 export interface PipelineOptions {
@@ -38,6 +40,8 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
   });
   const clients = new Map<string, UdmClient>();
   const sinks = new Map<string, Sink>();
+  const memories = new Map<string, Lanes>();
+  const total = config.worker.memoryBytes ?? usualMemory(availableMemory());
   return {
     config,
     db: database.db,
@@ -45,9 +49,16 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     logger,
     draining,
     events: new EventEmitter(),
-    memory: intoLanes(config.worker.memoryBytes ?? usualMemory(availableMemory())),
     bandwidth: bytesPerSecond === undefined ? undefined : new Bandwidth(bytesPerSecond),
     who: `${hostname()}/${process.pid}/${randomBytes(3).toString('hex')}`,
+    memory(tenant) {
+      const known = memories.get(tenant);
+      if (known) return known;
+      // Parts that never change: memory that a tenant could borrow, a stalled one could keep.
+      const lanes = intoLanes(memoryOfTenant(config, total));
+      memories.set(tenant, lanes);
+      return lanes;
+    },
     upstream(name) {
       const known = clients.get(name);
       if (known) return known;

@@ -4,7 +4,7 @@ import { reached } from '../crash-points.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
 import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
-import type { Run, RunOrigin } from '../store/runs.ts';
+import type { NewRun, Run } from '../store/runs.ts';
 import { findSchedule, noteTick } from '../store/schedules.ts';
 import type { Pipeline } from './context.ts';
 import { logFields } from './settle.ts';
@@ -121,7 +121,7 @@ async function insertWindows(
   tx: Transaction,
   definition: DefinitionConfig,
   windows: readonly Window[],
-  origin: RunOrigin,
+  origin: NewRun['origin'],
 ): Promise<Run[]> {
   const runs = await insertRuns(
     tx,
@@ -135,7 +135,7 @@ async function insertWindows(
     })),
     pipeline.who,
   );
-  for (const run of runs) await pipeline.queue.sendStep(tx, run.id);
+  for (const run of runs) await pipeline.queue.sendStep(tx, run);
   return runs;
 }
 

@@ -28,7 +28,7 @@ export async function reviveRun(pipeline: Pipeline, runId: number): Promise<RunS
       failures: 0,
       cancelRequestedAt: null,
     });
-    await pipeline.queue.hurry(tx, runId);
+    await pipeline.queue.hurry(tx, run);
     reached('before:request-retry');
     return to;
   });
@@ -37,6 +37,7 @@ export async function reviveRun(pipeline: Pipeline, runId: number): Promise<RunS
 }
 
 async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promise<RunState> {
+  if (run.origin === 'adopt') return whereAdoptedGoesOn(pipeline, tx, run);
   const live = await liveExport(tx, run.id);
   if (live) return live.state === 'intended' ? 'creating' : 'exporting';
   const last = await latestExport(tx, run.id);
@@ -52,6 +53,22 @@ async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promi
   for (const file of pending)
     await moveFile(tx, file, 'waiting', pipeline.who, 'retried by an operator', { attempts: 0 });
   await queueTransfers(pipeline, tx, run, pending, await databaseNow(tx));
+  return 'transferring';
+}
+
+/** An adopted entry cannot be exported anew: it is looked for again, and so are files that were lost. */
+async function whereAdoptedGoesOn(pipeline: Pipeline, tx: Transaction, run: Run): Promise<RunState> {
+  const row = await latestExport(tx, run.id);
+  if (row?.state !== 'completed')
+    throw new UsageError(`Run ${run.id} stands for an export that ${row?.state ?? 'failed'} upstream.`, {
+      hint: 'There is nothing to collect. Let its job run again upstream: that makes a new entry, and a new run.',
+    });
+  const files = await filesOfExport(tx, row.id);
+  const open = files.filter((file) => file.state !== 'verified' && file.state !== 'deleted');
+  for (const file of open)
+    await moveFile(tx, file, 'waiting', pipeline.who, 'retried by an operator', { attempts: 0 });
+  if (files.length === 0) return 'collecting';
+  await queueTransfers(pipeline, tx, run, open, await databaseNow(tx));
   return 'transferring';
 }
 
@@ -99,6 +116,6 @@ async function cancelNow(pipeline: Pipeline, tx: Transaction, runId: number): Pr
     const to = live.state === 'intended' ? 'creating' : 'cancelling';
     await moveRun(tx, run, to, pipeline.who, 'cancelled by an operator', { cancelRequestedAt: now });
   } else await patchRun(tx, runId, { cancelRequestedAt: now });
-  await pipeline.queue.hurry(tx, runId);
+  await pipeline.queue.hurry(tx, run);
   return run.state;
 }

@@ -9,6 +9,7 @@ import { databaseNow } from '../store/database.ts';
 import { filesOfExport } from '../store/files.ts';
 import { hasTransfers } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
+import { refuseReplaced } from './adopted.ts';
 import { addFiles, completedExport, listExportFiles, manifestKeyOf, queueTransfers } from './collect.ts';
 import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
@@ -89,6 +90,7 @@ export async function sealRun(pipeline: Pipeline, claim: Claim<StepPayload>, run
     );
     return;
   }
+  if (run.origin === 'adopt') await refuseReplaced(pipeline, run, row, claim.signal);
   const { sink, verify } = sinkOf(pipeline, run);
   await sweepLeftovers(pipeline, run, sink);
   const manifest = buildManifest(run, definition, row, known, sink.uri, now);

@@ -52,7 +52,7 @@ export async function settleStep(
     await queue.complete(tx, claim);
     if (current?.state !== run.state) {
       // An operator has moved the run meanwhile: what this step decided no longer applies.
-      await queue.sendStep(tx, run.id);
+      await queue.sendStep(tx, run);
       return false;
     }
     await outcome.also?.(tx, run);
@@ -66,7 +66,7 @@ export async function settleStep(
         reason: outcome.reason ?? null,
         nextStepMs,
       });
-    if (outcome.nextMs !== undefined) await queue.sendStep(tx, run.id, outcome.nextMs);
+    if (outcome.nextMs !== undefined) await queue.sendStep(tx, run, outcome.nextMs);
     reached(`before:${effect}`);
     return true;
   });
@@ -107,7 +107,7 @@ export async function settleFailure(
     const current = await lockRun(tx, run.id);
     await queue.complete(tx, claim);
     if (current?.state !== run.state) {
-      await queue.sendStep(tx, run.id);
+      await queue.sendStep(tx, run);
       return;
     }
     if (giveUp) {
@@ -121,7 +121,7 @@ export async function settleFailure(
       reason,
       nextStepMs: delay,
     });
-    await queue.sendStep(tx, run.id, delay);
+    await queue.sendStep(tx, run, delay);
     reached('before:commit-failure');
   });
   reached('after:commit-failure');
@@ -137,7 +137,7 @@ async function giveBack(pipeline: Pipeline, claim: Claim<StepPayload>, run: Run)
   await transact(pipeline.db, async (tx) => {
     await lockRun(tx, run.id);
     await pipeline.queue.complete(tx, claim);
-    await pipeline.queue.sendStep(tx, run.id);
+    await pipeline.queue.sendStep(tx, run);
     reached('before:give-back');
   });
   reached('after:give-back');

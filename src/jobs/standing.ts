@@ -1,5 +1,7 @@
 import type { DefinitionConfig } from '../config/config.ts';
 import { counted, utc } from '../format.ts';
+import { listAdoptions } from '../store/adoptions.ts';
+import type { Adoption } from '../store/adoptions.ts';
 import { uncovered } from '../store/coverage.ts';
 import type { Executor } from '../store/database.ts';
 import type { ExpirySummary } from '../store/expiry.ts';
@@ -23,7 +25,26 @@ export interface Standing {
   readonly missing: number;
   readonly doneUntil: Date | null;
   readonly lastDoneAt: Date | null;
+  /** Of a definition that adopts: when it looks for entries next. */
   readonly nextTickAt: Date | null;
+  readonly adopts: Adopting | null;
+}
+
+/** What a definition that adopts saw when it last looked. */
+export interface Adopting {
+  readonly title: string;
+  readonly lastLookAt: Date | null;
+  /** Entries that matched, known ones included. */
+  readonly matched: number;
+  readonly inProgress: number;
+  /** Why the latest look failed. */
+  readonly reason: string | null;
+}
+
+function adoptingOf(definition: DefinitionConfig | undefined, seen: Adoption | undefined): Adopting | null {
+  if (!definition?.adopt) return null;
+  const { lastLookAt = null, matched = 0, inProgress = 0, reason = null } = seen ?? {};
+  return { title: definition.adopt.title, lastLookAt, matched, inProgress, reason };
 }
 
 export interface Verdict {
@@ -39,6 +60,7 @@ export async function readStandings(
 ): Promise<Standing[]> {
   const counts = new Map((await definitionStatuses(db)).map((status) => [status.definition, status]));
   const ticks = new Map((await listSchedules(db)).map((tick) => [tick.definition, tick.nextTickAt]));
+  const looks = new Map((await listAdoptions(db)).map((look) => [look.definition, look]));
   const names = new Set([...configured.map((definition) => definition.name), ...counts.keys()]);
   const standings: Standing[] = [];
   for (const name of names) {
@@ -51,10 +73,11 @@ export async function readStandings(
       unfinished: known?.unfinished ?? 0,
       failed: known?.failed ?? 0,
       cancelled: known?.cancelled ?? 0,
-      missing: definition ? await countMissing(db, definition, now) : 0,
+      missing: definition ? await countMissing(db, definition, looks.get(name), now) : 0,
       doneUntil: known?.doneUntil ?? null,
       lastDoneAt: known?.lastDoneAt ?? null,
-      nextTickAt: definition?.schedule ? (ticks.get(name) ?? null) : null,
+      nextTickAt: nextTickOf(definition, ticks.get(name), looks.get(name)),
+      adopts: adoptingOf(definition, looks.get(name)),
     });
   }
   return standings;
@@ -66,13 +89,30 @@ export async function owedStretch(
   definition: DefinitionConfig,
   now: Date,
 ): Promise<Window | undefined> {
+  if (definition.adopt) return undefined;
   const { lengthMs, lagMs, start } = definition.windows;
   const from = start ?? (await scheduledStretch(db, definition.name))?.from;
   const to = horizon(now, lengthMs, lagMs);
   return from && from < to ? { from, to } : undefined;
 }
 
-async function countMissing(db: Executor, definition: DefinitionConfig, now: Date): Promise<number> {
+function nextTickOf(
+  definition: DefinitionConfig | undefined,
+  tick: Date | undefined,
+  look: Adoption | undefined,
+): Date | null {
+  if (definition?.adopt) return look?.nextLookAt ?? null;
+  return definition?.schedule ? (tick ?? null) : null;
+}
+
+/** Windows that are due and not planned; of a definition that adopts, entries that wait for their turn. */
+async function countMissing(
+  db: Executor,
+  definition: DefinitionConfig,
+  look: Adoption | undefined,
+  now: Date,
+): Promise<number> {
+  if (definition.adopt) return look?.waiting ?? 0;
   const owed = await owedStretch(db, definition, now);
   const gaps = owed ? await uncovered(db, definition.name, owed) : [];
   return gaps.flatMap((gap) => cut(gap, definition.windows.lengthMs)).length;
@@ -103,6 +143,12 @@ export function verdictOf(
     return {
       word: 'at-risk',
       sentence: `AT RISK: ${counted(failed, 'window')} failed; somebody must look and retry.`,
+    };
+  const unseen = definitions.filter((d) => d.adopts !== null && d.adopts.reason !== null);
+  if (unseen.length > 0)
+    return {
+      word: 'at-risk',
+      sentence: `AT RISK: what ${unseen.map((d) => d.definition).join(', ')} adopts could not be looked at.`,
     };
   if (unfinished + missing > 0)
     return {

@@ -113,7 +113,7 @@ async function once(pipeline: Pipeline, batch: Batch, file: File, attempt: numbe
     sink,
     key: file.key,
     journal: journalOf(pipeline, file, run.sink, attempt === 1 && !batch.withUploads.has(file.id)),
-    memory: pipeline.memory[batch.lane],
+    memory: pipeline.memory(run.tenant)[batch.lane],
     bandwidth: pipeline.bandwidth,
     signal,
     put: { metadata: provenance(batch, file), contentType: 'application/octet-stream' },

@@ -172,7 +172,7 @@ async function finish(
     if (run.state === 'transferring') {
       const exportId = results[0]?.file.exportId ?? (await latestExport(tx, run.id))?.id;
       const counts = exportId === undefined ? {} : await countFilesByState(tx, exportId);
-      if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run.id);
+      if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run);
     }
     reached('before:commit-files');
   });

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import { reached } from '../crash-points.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Claim } from '../queue/queue.ts';
@@ -42,7 +43,8 @@ export async function look(
       ? await upstream.getJob(row.upstreamJobId, signal)
       : undefined;
   const word = entry?.status ?? job?.status;
-  const status = word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline, run.tenant));
+  const status =
+    word === undefined ? 'unknown' : classifyStatus(word, extraWords(pipeline.config, run.tenant));
   if (
     entry &&
     entry.progress === undefined &&
@@ -56,10 +58,9 @@ export async function look(
   return { job, entry, status, word };
 }
 
-/** The config lists words by meaning; the classifier asks for the meaning of a word. */
-function extraWords(pipeline: Pipeline, tenant: string): Record<string, StatusMeaning> {
-  const { completed, failed, cancelled, running, waiting } =
-    pipeline.config.tenants[tenant]?.statusWords ?? {};
+/** The status words that the config adds: it lists words by meaning, the classifier asks for the meaning of a word. */
+export function extraWords(config: Config, tenant: string): Record<string, StatusMeaning> {
+  const { completed, failed, cancelled, running, waiting } = config.tenants[tenant]?.statusWords ?? {};
   const lists = { completed, failed, cancelled, running, waiting } as const;
   const words: Record<string, StatusMeaning> = {};
   for (const meaning of ['completed', 'failed', 'cancelled', 'running', 'waiting'] as const)

@@ -7,7 +7,12 @@ import { stuckRuns } from '../store/runs.ts';
 import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
 import { raiseExpiring } from './expiry.ts';
 import { planBySchedule } from './plan.ts';
+import { adoptEntries, adopts } from './adopt.ts';
+import type { AdoptingDefinition } from './adopt.ts';
 import type { Pipeline } from './context.ts';
+import { regularly } from './regularly.ts';
+import type { Repetition } from './regularly.ts';
+import { tenantsAtWork } from './shares.ts';
 import { runStep } from './steps.ts';
 import { transferBatch } from './transfer.ts';
 
@@ -32,7 +37,11 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
       step: (claim) => runStep(pipeline, claim),
       transfer: (claim) => transferBatch(pipeline, claim),
     },
-    { steps: config.worker.exports, transfers: config.worker.transfers },
+    {
+      steps: config.worker.exports,
+      transfers: config.worker.transfers,
+      tenants: tenantsAtWork(config).length,
+    },
   );
 
   const plan = async (definition: DefinitionConfig) => {
@@ -60,42 +69,68 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     );
   }
 
-  const tick = async () => {
-    try {
-      await raiseExpiring(pipeline);
-    } catch (error) {
-      logger.error({ reason: describeError(error) }, 'looking for files that expire soon failed');
-    }
-    try {
-      await rescue(pipeline);
-      await abortAbandoned(pipeline);
-    } catch (error) {
-      logger.error({ reason: describeError(error) }, 'looking for runs without a next step failed');
-    }
-    for (const definition of options.schedules) await plan(definition);
-  };
-  let ticking = tick();
-  const timer = setInterval(() => {
-    ticking = ticking.then(tick);
-  }, options.tickMs ?? 60_000);
+  // What asks nobody but Postgres is done in one go; what waits for an upstream or a sink, each for itself: none of
+  // them may hold up the others.
+  const tickMs = options.tickMs ?? 60_000;
+  const stopping = new AbortController();
+  const repeated = [
+    regularly(tickMs, async () => {
+      try {
+        await raiseExpiring(pipeline);
+      } catch (error) {
+        logger.error({ reason: describeError(error) }, 'looking for files that expire soon failed');
+      }
+      try {
+        await rescue(pipeline);
+      } catch (error) {
+        logger.error({ reason: describeError(error) }, 'looking for runs without a next step failed');
+      }
+      for (const definition of options.schedules) await plan(definition);
+    }),
+    regularly(tickMs, () => abortAbandoned(pipeline)),
+    ...options.schedules
+      .filter(adopts)
+      .map((definition) => lookRegularly(pipeline, definition, tickMs, stopping.signal)),
+  ];
 
   return {
     async stop(graceMs) {
-      clearInterval(timer);
+      stopping.abort();
       for (const task of tasks) await task.destroy();
-      await ticking;
+      await Promise.all(repeated.map((each) => each.stop()));
       await queue.stop(graceMs);
     },
   };
 }
 
+/** Looks for entries that a definition adopts, as often as it says. */
+function lookRegularly(
+  pipeline: Pipeline,
+  definition: AdoptingDefinition,
+  tickMs: number,
+  signal: AbortSignal,
+): Repetition {
+  const told = new Set<string>();
+  return regularly(Math.min(tickMs, definition.adopt.everyMs), async () => {
+    try {
+      await adoptEntries(pipeline, definition, { signal, told });
+    } catch (error) {
+      pipeline.logger.error(
+        { definition: definition.name, reason: describeError(error) },
+        'looking for entries failed; the next tick tries again',
+      );
+    }
+  });
+}
+
 /** Queues the next step of runs that have none. */
 export async function rescue(pipeline: Pipeline): Promise<number> {
   const stuck = await stuckRuns(pipeline.db);
-  for (const { id, state } of stuck) {
+  for (const run of stuck) {
+    const { id, state } = run;
     pipeline.logger.warn({ run: id, state }, 'this run had no next step in the queue; it has one again');
     reached('before:rescue');
-    await pipeline.queue.sendStep(pipeline.db, id);
+    await pipeline.queue.sendStep(pipeline.db, run);
     reached('after:rescue');
   }
   return stuck.length;
@@ -103,13 +138,17 @@ export async function rescue(pipeline: Pipeline): Promise<number> {
 
 /** Aborts uploads that nobody will continue: their parts are invisible, and paid for. */
 export async function abortAbandoned(pipeline: Pipeline): Promise<void> {
-  for (const { id, sink: name, upload } of await abandonedUploads(pipeline.db)) {
-    const settings = pipeline.config.sinks[name];
-    if (!settings) continue;
-    await pipeline.sink(name).sink.uploads?.abort(upload);
-    reached('before:forget-upload');
-    await deleteUpload(pipeline.db, id);
-    reached('after:forget-upload');
-    pipeline.logger.info({ sink: name, key: upload.key }, 'aborted an upload that nobody continues');
+  try {
+    for (const { id, sink: name, upload } of await abandonedUploads(pipeline.db)) {
+      const settings = pipeline.config.sinks[name];
+      if (!settings) continue;
+      await pipeline.sink(name).sink.uploads?.abort(upload);
+      reached('before:forget-upload');
+      await deleteUpload(pipeline.db, id);
+      reached('after:forget-upload');
+      pipeline.logger.info({ sink: name, key: upload.key }, 'aborted an upload that nobody continues');
+    }
+  } catch (error) {
+    pipeline.logger.error({ reason: describeError(error) }, 'aborting uploads that nobody continues failed');
   }
 }

@@ -48,6 +48,19 @@ export interface Handlers {
   transfer(claim: Claim<TransferPayload>): Promise<void>;
 }
 
+/** A run, and the tenant whose places its work takes. */
+export interface RunOfTenant {
+  readonly id: number;
+  readonly tenant: string;
+}
+
+/** How many jobs this process works on at once: for each tenant, and for how many tenants. */
+export interface Places {
+  readonly steps: number;
+  readonly transfers: number;
+  readonly tenants: number;
+}
+
 export interface QueueOptions {
   readonly url: string;
   readonly logger: Logger;
@@ -62,6 +75,8 @@ const heartbeatSeconds = 10;
 /** How long after its renewal a claim cannot have gone to another worker, in ms. */
 export const claimMs = heartbeatSeconds * 1000;
 const heartbeatRefreshSeconds = 2;
+const secondsBetweenAsks = 0.5;
+const mostSecondsBetweenAsks = 5;
 const maxJobSeconds = 23 * 60 * 60;
 /** A queue job is only a reason to look at the run: being retried uses up nothing of the run's own attempts. */
 const retryForEver = 1_000_000;
@@ -95,6 +110,7 @@ export class Queue {
       supervise,
       superviseIntervalSeconds: 1,
       monitorIntervalSeconds: 1,
+      queueCacheIntervalSeconds: 1,
       useListenNotify: supervise,
       registerInstance: supervise,
     });
@@ -119,30 +135,33 @@ export class Queue {
     return new Queue(boss, logger);
   }
 
-  /** Starts claiming jobs: up to `steps`, and `transfers` of either kind, at once in this process. */
-  async work(handlers: Handlers, concurrency: { steps: number; transfers: number }): Promise<void> {
-    const polling = {
-      pollingIntervalSeconds: 0.5,
-      notifyPollingIntervalSeconds: 0.5,
+  /**
+   * Starts claiming jobs. Each tenant has places of its own in this process: however long the calls of one are held
+   * up, the jobs of the others find theirs free.
+   */
+  async work(handlers: Handlers, places: Places): Promise<void> {
+    const tenants = Math.max(places.tenants, 1);
+    // Every place asks for itself: more of them ask less often, so that Postgres is asked as often as ever.
+    const seconds = Math.min(secondsBetweenAsks * tenants, mostSecondsBetweenAsks);
+    const asking = (perTenant: number) => ({
+      pollingIntervalSeconds: seconds,
+      notifyPollingIntervalSeconds: seconds,
+      // While more is due, whoever has done something asks again at once: a tenant whose steps fail fast takes turns,
+      // and turns must be cheap.
+      burstWhenReadyExceeds: 1,
       heartbeatRefreshSeconds,
-    };
-    await this.#boss.work<unknown, undefined>(
-      'step',
-      { ...polling, localConcurrency: concurrency.steps },
-      async ([job]) => {
-        if (job) await this.#run(job, () => handlers.step(this.#claim('step', job, stepPayload)));
-        return undefined;
-      },
-    );
+      localConcurrency: perTenant * tenants,
+      localGroupConcurrency: perTenant,
+    });
+    await this.#boss.work<unknown, undefined>('step', asking(places.steps), async ([job]) => {
+      if (job) await this.#run(job, () => handlers.step(this.#claim('step', job, stepPayload)));
+      return undefined;
+    });
     for (const queue of ['transfer', 'transfer-small'] as const)
-      await this.#boss.work<unknown, undefined>(
-        queue,
-        { ...polling, localConcurrency: concurrency.transfers },
-        async ([job]) => {
-          if (job) await this.#run(job, () => handlers.transfer(this.#claim(queue, job, transferPayload)));
-          return undefined;
-        },
-      );
+      await this.#boss.work<unknown, undefined>(queue, asking(places.transfers), async ([job]) => {
+        if (job) await this.#run(job, () => handlers.transfer(this.#claim(queue, job, transferPayload)));
+        return undefined;
+      });
   }
 
   async #run(job: Job<unknown>, handle: () => Promise<void>): Promise<void> {
@@ -193,11 +212,16 @@ export class Queue {
   }
 
   /** Queues the next step of a run in the caller's transaction. Does nothing if one is waiting or active. */
-  async sendStep(tx: Executor, runId: number, afterMs = 0): Promise<void> {
+  async sendStep(tx: Executor, run: RunOfTenant, afterMs = 0): Promise<void> {
     await this.#boss.send(
       'step',
-      { runId },
-      { singletonKey: String(runId), startAfter: afterMs / 1000, db: fromDrizzle(tx, sql) },
+      { runId: run.id },
+      {
+        singletonKey: String(run.id),
+        group: { id: run.tenant },
+        startAfter: afterMs / 1000,
+        db: fromDrizzle(tx, sql),
+      },
     );
   }
 
@@ -211,6 +235,7 @@ export class Queue {
     await this.#boss.send(queue, payload, {
       // Batches of a run never share a file, so the first one names the batch.
       singletonKey: `${payload.runId}:${payload.fileIds[0] ?? 0}`,
+      group: { id: payload.tenant },
       priority: options.priority,
       startAfter: (options.afterMs ?? 0) / 1000,
       db: fromDrizzle(tx, sql),
@@ -218,10 +243,10 @@ export class Queue {
   }
 
   /** Makes a run's waiting step due now, or queues one. */
-  async hurry(tx: Executor, runId: number): Promise<void> {
+  async hurry(tx: Executor, run: RunOfTenant): Promise<void> {
     const db = fromDrizzle(tx, sql);
-    await this.#boss.update('step', undefined, { singletonKey: String(runId), startAfter: 0, db });
-    await this.sendStep(tx, runId);
+    await this.#boss.update('step', undefined, { singletonKey: String(run.id), startAfter: 0, db });
+    await this.sendStep(tx, run);
   }
 
   /**

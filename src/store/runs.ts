@@ -25,7 +25,7 @@ export interface NewRun {
   readonly sink: string;
   readonly windowFrom: Date;
   readonly windowTo: Date;
-  readonly origin: RunOrigin;
+  readonly origin: Exclude<RunOrigin, 'adopt'>;
 }
 
 /** Inserts the runs whose window is not there yet; returns only those. */
@@ -112,12 +112,19 @@ export async function moveRun(
   await appendHistory(tx, [{ runId: run.id, subject: 'run', from: run.state, to, who, reason }]);
 }
 
-/** Runs of a definition whose window touches [from, to), by window. */
+/** Runs of a definition whose window touches [from, to), by window; adopted entries have no window of ours. */
 export function runsTouching(db: Executor, definition: string, from: Date, to: Date): Promise<Run[]> {
   return db
     .select()
     .from(runs)
-    .where(and(eq(runs.definition, definition), lt(runs.windowFrom, to), gt(runs.windowTo, from)))
+    .where(
+      and(
+        eq(runs.definition, definition),
+        ne(runs.origin, 'adopt'),
+        lt(runs.windowFrom, to),
+        gt(runs.windowTo, from),
+      ),
+    )
     .orderBy(asc(runs.windowFrom));
 }
 
@@ -211,9 +218,9 @@ export async function hasTransfers(db: Executor, runId: number): Promise<boolean
  * Unfinished runs for which no queue job is waiting or active: nobody would look at them again. It takes a purged
  * queue or a restored backup to get there; the rescue queues their next step.
  */
-export async function stuckRuns(db: Executor): Promise<{ id: number; state: RunState }[]> {
+export async function stuckRuns(db: Executor): Promise<Pick<Run, 'id' | 'tenant' | 'state'>[]> {
   return db
-    .select({ id: runs.id, state: runs.state })
+    .select({ id: runs.id, tenant: runs.tenant, state: runs.state })
     .from(runs)
     .where(
       and(

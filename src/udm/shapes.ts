@@ -95,6 +95,8 @@ export const historySchema = z
     jobID: text,
     title: text,
     jobTitle: text,
+    source: text,
+    type: text,
     status: phrase,
     progress: optional(asPercent),
     fileName: text,
@@ -110,12 +112,14 @@ export const historySchema = z
     message: phrase,
   })
   .transform((entry, context): HistoryEntry => {
-    const { status, progress } = entry;
+    const { source, type, status, progress } = entry;
     return {
       id: required(entry.id ?? entry.historyId, 'id', context),
       ...present({
         jobId: entry.jobId ?? entry.jobID,
         title: entry.title ?? entry.jobTitle,
+        source,
+        type,
         status,
         progress,
         fileName: entry.fileName ?? entry.name,

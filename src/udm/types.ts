@@ -37,6 +37,8 @@ export interface HistoryEntry {
   readonly id: string;
   readonly jobId?: string;
   readonly title?: string;
+  readonly source?: string;
+  readonly type?: string;
   /** The upstream's own word; compare it with src/udm/status.ts only. */
   readonly status?: string;
   /** 0 to 100. */

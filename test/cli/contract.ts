@@ -11,7 +11,8 @@ export const run = z.strictObject({
   tenant: z.string(),
   sink: z.string(),
   window,
-  origin: z.enum(['schedule', 'backfill']),
+  origin: z.enum(['schedule', 'backfill', 'adopt']),
+  entry: z.string().nullable(),
   state: z.enum([
     'planned',
     'creating',
@@ -66,6 +67,15 @@ export const status = z.strictObject({
       doneUntil: instant.nullable(),
       lastDoneAt: instant.nullable(),
       nextTickAt: instant.nullable(),
+      adopts: z
+        .strictObject({
+          title: z.string(),
+          lastLookAt: instant.nullable(),
+          matched: z.number().int(),
+          inProgress: z.number().int(),
+          reason: z.string().nullable(),
+        })
+        .nullable(),
     }),
   ),
   files: z.strictObject({

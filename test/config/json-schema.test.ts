@@ -21,6 +21,7 @@ test('the example file fits the schema and loads', async () => {
     'contacts-hourly',
     'interactions-daily',
     'contacts-archive',
+    'nightly-contacts',
   ]);
   expect(config.tenants['acme']?.auth).toMatchObject({ username: 'acme\\exporter', password: 'd' });
 });

@@ -141,7 +141,12 @@ describe('each mistake has its path and says what is allowed', () => {
       'definitions.hourly.key',
       /1024 bytes/,
     ],
-    ['definitions/hourly/delete', 'all', 'definitions.hourly.delete', /files, files-and-job, nothing/],
+    [
+      'definitions/hourly/delete',
+      'all',
+      'definitions.hourly.delete',
+      /files, files-and-history, files-and-job, nothing/,
+    ],
     ['definitions/hourly/maxExportDuration', '0s', 'definitions.hourly.maxExportDuration', /from 1s/],
     [
       'definitions/hourly/retry/minDelay',

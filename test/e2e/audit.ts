@@ -11,6 +11,10 @@ export type Rule = (facts: Facts) => string[];
 export const rules = {
   /** Each definition has one run for each window of its stretch, without gap or overlap, and every run is done. */
   windows,
+  /** Each finished entry of the people's jobs that are adopted has one run, and that is done, or says that it failed. */
+  entries,
+  /** Jobs of people are all still there, and nobody but people has done anything to them. */
+  peoplesJobs,
   /** Every file a job of ours made lies under its final key with the same bytes, and Postgres says the same. */
   files: storedFiles,
   /** Every run has a manifest that lists exactly its files. */
@@ -47,7 +51,7 @@ function windows({ expected, runs }: Facts): string[] {
       else if (run?.windowTo.getTime() !== at + lengthMs) found.push(`${name} is not ${lengthMs} ms long`);
     }
   }
-  for (const run of runs) {
+  for (const run of runs.filter(({ entry }) => entry === null)) {
     if (run.state !== 'done') found.push(`run ${run.id} is ${run.state}`);
     const within = expected.some(
       ({ definition, from, to }) =>
@@ -58,7 +62,43 @@ function windows({ expected, runs }: Facts): string[] {
   return found;
 }
 
-/** A file that a job of ours made, with what Postgres and the bucket have of it. */
+/** The definition that adopts a job, by the job's title. */
+function adopterOf({ adopted }: Facts, title: string | undefined): Facts['adopted'][number] | undefined {
+  return adopted.find((each) => each.title === title);
+}
+
+function entries(facts: Facts): string[] {
+  const found: string[] = [];
+  const made = facts.jobs.flatMap((job) =>
+    job.runs.map((entry) => ({ ...entry, adopter: adopterOf(facts, job.title) })),
+  );
+  for (const { id, state, adopter } of made) {
+    if (!adopter) continue;
+    const [run, ...more] = facts.runs.filter((each) => each.entry === id);
+    if (!run || more.length > 0) found.push(`entry ${id} has ${run ? more.length + 1 : 0} runs`);
+    else if (run.definition !== adopter.definition) found.push(`entry ${id} has a run of ${run.definition}`);
+    else if (run.state !== (state === 'completed' ? 'done' : state))
+      found.push(`entry ${id} is ${state}, and its run ${run.state}`);
+  }
+  for (const { id, entry } of facts.runs)
+    if (entry !== null && !made.some((each) => each.id === entry && each.adopter))
+      found.push(`run ${id} has an entry nobody asked for`);
+  return found;
+}
+
+function peoplesJobs(facts: Facts): string[] {
+  const found: string[] = [];
+  for (const { id, title, deletedAt, runs } of facts.jobs.filter((job) => !ourTitle.test(job.title))) {
+    if (deletedAt !== undefined) found.push(`"${title}" is gone`);
+    if (runs.some((entry) => entry.deletedAt !== undefined)) found.push(`"${title}" has lost history`);
+    for (const { method, endpoint, jobs } of facts.requests)
+      if (method !== 'GET' && /\/export\//.test(endpoint) && jobs.includes(id))
+        found.push(`${endpoint} was sent for "${title}"`);
+  }
+  return found;
+}
+
+/** A file that a job of ours, or one that is adopted, made, with what Postgres and the bucket have of it. */
 interface Delivery {
   readonly made: Facts['upstreamFiles'][number];
   readonly run: RunRow | undefined;
@@ -74,11 +114,12 @@ function deliveries(facts: Facts): Delivery[] {
   return facts.upstreamFiles.flatMap((made) => {
     const job = facts.jobs.find((each) => each.id === made.jobId);
     const title = ourTitle.exec(job?.title ?? '')?.groups;
-    if (!title) return [];
-    const run = facts.runs.find(
-      (each) =>
-        each.definition === title['definition'] &&
-        each.windowFrom.getTime() === Date.parse(title['from'] ?? ''),
+    if (!title && !adopterOf(facts, job?.title)) return [];
+    const run = facts.runs.find((each) =>
+      title
+        ? each.definition === title['definition'] &&
+          each.windowFrom.getTime() === Date.parse(title['from'] ?? '')
+        : each.entry === made.historyId,
     );
     const row = facts.files.find((each) => each.runId === run?.id && each.name === made.name);
     const key = `${prefixOf(facts, run)}/${row?.key ?? ''}`;
@@ -86,8 +127,15 @@ function deliveries(facts: Facts): Delivery[] {
   });
 }
 
-function prefixOf({ expected }: Facts, run: RunRow | undefined): string {
-  return expected.find((each) => each.definition === run?.definition)?.prefix ?? '';
+function prefixOf(facts: Facts, run: RunRow | undefined): string {
+  return expectationOf(facts, run)?.prefix ?? '';
+}
+
+function expectationOf(
+  { expected, adopted }: Facts,
+  run: RunRow | undefined,
+): Pick<Expectation, 'tenant' | 'definition' | 'prefix'> | undefined {
+  return [...expected, ...adopted].find((each) => each.definition === run?.definition);
 }
 
 /** Where the files of a run have to lie, below the prefix. */
@@ -95,7 +143,8 @@ function folderOf(expectation: Pick<Expectation, 'tenant' | 'definition'>, run: 
   const compact = (at: Date) => at.toISOString().replaceAll(/[:-]|\.\d+/g, '');
   const day = run.windowFrom.toISOString().slice(0, 10);
   const { tenant, definition } = expectation;
-  return `${tenant}/${definition}/dt=${day}/${compact(run.windowFrom)}_${compact(run.windowTo)}`;
+  const last = run.entry ?? compact(run.windowTo);
+  return `${tenant}/${definition}/dt=${day}/${compact(run.windowFrom)}_${last}`;
 }
 
 function storedFiles(facts: Facts): string[] {
@@ -106,7 +155,7 @@ function storedFiles(facts: Facts): string[] {
       found.push(`Postgres does not know ${name}`);
       continue;
     }
-    const expectation = facts.expected.find((each) => each.definition === run.definition);
+    const expectation = expectationOf(facts, run);
     if (expectation && !isKeyOf(row.key, folderOf(expectation, run), made.name))
       found.push(`${name} has the key ${row.key}`);
     if (row.size !== made.size || row.crc32 !== made.crc32)
@@ -116,7 +165,8 @@ function storedFiles(facts: Facts): string[] {
       found.push(`${object.key} holds other bytes than the upstream made`);
   }
   for (const { title } of facts.jobs)
-    if (!ourTitle.test(title)) found.push(`the job ${JSON.stringify(title)} is nobody's`);
+    if (!ourTitle.test(title) && !adopterOf(facts, title))
+      found.push(`the job ${JSON.stringify(title)} is nobody's`);
   const keys = facts.files.map((row) => row.key);
   if (new Set(keys).size < keys.length) found.push('two files have one key');
   return found;
@@ -144,13 +194,15 @@ const manifestSchema = z.object({
 });
 
 function manifestKey(facts: Facts, run: RunRow): string {
-  const expectation = facts.expected.find((each) => each.definition === run.definition);
+  const expectation = expectationOf(facts, run);
   return expectation ? `${expectation.prefix}/${folderOf(expectation, run)}/_manifest.json` : '';
 }
 
 function manifests(facts: Facts): string[] {
   const delivered = deliveries(facts);
-  return facts.runs.flatMap((run) => {
+  // An entry that came to nothing has nothing to list.
+  const stored = facts.runs.filter(({ entry, state }) => entry === null || state === 'done');
+  return stored.flatMap((run) => {
     const object = facts.objects.find((each) => each.key === manifestKey(facts, run));
     if (object?.text === undefined) return [`run ${run.id} has no manifest`];
     const { success, data } = manifestSchema.safeParse(parsed(object.text));
@@ -292,7 +344,9 @@ function oneLiveJob({ jobs, exports, now }: Facts): string[] {
     .filter((job) => !exports.some((row) => row.jobId === job.id))
     .map(({ id, title }) => `Postgres does not know the job ${id}, "${title}"`);
   const live = new Map<string, string>();
-  const inOrder = jobs.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt));
+  const inOrder = jobs
+    .filter(({ title }) => ourTitle.test(title))
+    .toSorted((a, b) => a.createdAt.localeCompare(b.createdAt));
   for (const { title, createdAt, endedAt, deletedAt } of inOrder) {
     const window = ourTitle.exec(title)?.[0] ?? title;
     if (createdAt < (live.get(window) ?? '')) found.push(`${window} had two live jobs at ${createdAt}`);

@@ -22,6 +22,12 @@ export interface Expectation {
   readonly lengthMs: number;
 }
 
+/** Which jobs of people a definition collects from; every entry that they made is expected. */
+export type Adopted = Pick<Expectation, 'tenant' | 'definition' | 'prefix'> & {
+  /** Of the jobs; compared as a whole. */
+  readonly title: string;
+};
+
 export interface Sources {
   readonly upstream: Upstream;
   readonly database: Pool;
@@ -33,6 +39,7 @@ export interface Sources {
   readonly listsUploads: boolean;
   readonly deletes: readonly WitnessedDelete[];
   readonly expected: readonly Expectation[];
+  readonly adopted: readonly Adopted[];
 }
 
 const optionalText = z.string().optional();
@@ -45,6 +52,7 @@ const upstreamState = z.object({
       createdAt: z.string(),
       endedAt: optionalText,
       deletedAt: optionalText,
+      runs: z.array(z.object({ id: z.string(), state: z.string(), deletedAt: optionalText })),
     }),
   ),
   files: z.array(
@@ -77,6 +85,8 @@ export interface RunRow {
   readonly definition: string;
   readonly windowFrom: Date;
   readonly windowTo: Date;
+  /** Of a people's job; null for windows of ours. */
+  readonly entry: string | null;
   readonly state: string;
 }
 export interface ExportRow {
@@ -120,6 +130,7 @@ export interface StoredObject {
 /** All that the auditor judges by: plain data, so that a planted fault is one changed value. */
 export interface Facts {
   readonly expected: readonly Expectation[];
+  readonly adopted: readonly Adopted[];
   /** Simulated time. */
   readonly now: string;
   readonly jobs: z.infer<typeof upstreamState>['jobs'];
@@ -137,7 +148,7 @@ export interface Facts {
 
 /** Reads everything from outside: the upstream's own record, the bucket's bytes, and Postgres by plain SQL. */
 export async function collectFacts(sources: Sources): Promise<Facts> {
-  const { upstream, database, s3, bucket, deletes, expected } = sources;
+  const { upstream, database, s3, bucket, deletes, expected, adopted } = sources;
   const { now, jobs, files } = upstreamState.parse(await upstream.ask('state'));
   const upstreamFiles = await Promise.all(
     files.map(async (file) => {
@@ -148,6 +159,7 @@ export async function collectFacts(sources: Sources): Promise<Facts> {
   const rows = async <Row extends QueryResultRow>(sql: string) => (await database.query<Row>(sql)).rows;
   return {
     expected,
+    adopted,
     now,
     jobs,
     upstreamFiles,
@@ -156,7 +168,8 @@ export async function collectFacts(sources: Sources): Promise<Facts> {
     objects: [...(await readBucket(s3, bucket)), ...(await readFolder(sources.disk))],
     unfinishedUploads: sources.listsUploads ? await listUploads(s3, bucket) : undefined,
     runs: await rows<RunRow & QueryResultRow>(
-      `select id::int, definition, window_from as "windowFrom", window_to as "windowTo", state
+      `select id::int, definition, window_from as "windowFrom", window_to as "windowTo",
+         adopted_entry as entry, state
        from udm_sync.runs order by id`,
     ),
     exports: await rows<ExportRow & QueryResultRow>(

@@ -121,8 +121,8 @@ export const journeys: Readonly<Record<Effect, Journey>> = {
   // An export that goes on for as long as somebody looks.
   'commit-wait': {
     ...whole,
-    prepare: ({ world }) => world.upstream.tell('clock', { speed: 0 }),
-    afterwards: ({ world }) => world.upstream.tell('clock', { speed: 60 }),
+    prepare: async ({ world }) => void (await world.upstream.tell('clock', { speed: 0 })),
+    afterwards: async ({ world }) => void (await world.upstream.tell('clock', { speed: 60 })),
   },
 
   's3-begin': inParts,

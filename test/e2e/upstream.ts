@@ -9,7 +9,7 @@ export interface Upstream {
   /** GET below /_sim/. */
   ask(path: string): Promise<unknown>;
   /** POST below /_sim/. */
-  tell(path: string, body: Readonly<Record<string, unknown>>): Promise<void>;
+  tell(path: string, body: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** Takes back every fault. */
   calm(): Promise<void>;
   stop(): Promise<void>;
@@ -36,7 +36,8 @@ export async function startUpstream(logFile: string): Promise<Upstream> {
     url,
     ask: async (path) => JSON.parse(await call(path)) as unknown,
     tell: async (path, body) => {
-      await call(path, { method: 'POST', body: JSON.stringify(body) });
+      const text = await call(path, { method: 'POST', body: JSON.stringify(body) });
+      return text === '' ? undefined : (JSON.parse(text) as unknown);
     },
     async calm() {
       await call('faults', { method: 'DELETE' });

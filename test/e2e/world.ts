@@ -12,7 +12,7 @@ import { createTestDatabase } from '../support/postgres.ts';
 import { startS3Server } from '../support/s3.ts';
 import { buildCli } from './build.ts';
 import { collectFacts } from './facts.ts';
-import type { Expectation, Facts } from './facts.ts';
+import type { Adopted, Expectation, Facts } from './facts.ts';
 import { start } from './processes.ts';
 import type { Ended, Running } from './processes.ts';
 import { startUpstream } from './upstream.ts';
@@ -48,7 +48,7 @@ export interface World {
   sql<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
   /** Waits until the query has at least one row, and returns the first. */
   row<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Row>;
-  facts(expected: readonly Expectation[]): Promise<Facts>;
+  facts(expected: readonly Expectation[], adopted?: readonly Adopted[]): Promise<Facts>;
   /** What every process has printed, for a test that failed. */
   said(): string;
   stop(): Promise<void>;
@@ -154,7 +154,7 @@ export async function startWorld(): Promise<World> {
         { timeout: patienceMs, interval: 50 },
       );
     },
-    facts: (expected) =>
+    facts: (expected, adopted = []) =>
       collectFacts({
         upstream,
         database: pool,
@@ -164,6 +164,7 @@ export async function startWorld(): Promise<World> {
         listsUploads: server.kind === 'ceph',
         deletes: witness.deletes,
         expected,
+        adopted,
       }),
     said: () => processes.map((each) => `--- ${each.pid} ${each.command}\n${each.said()}`).join('\n'),
     async stop() {

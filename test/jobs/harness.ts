@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { afterEach, expect } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/config.ts';
+import { adopts } from '../../src/jobs/adopt.ts';
 import { openPipeline } from '../../src/jobs/pipeline.ts';
 import type { OpenPipeline } from '../../src/jobs/pipeline.ts';
 import { planWindow } from '../../src/jobs/plan.ts';
@@ -28,6 +29,8 @@ export interface HarnessOptions {
   readonly simulator?: SimulatorOptions;
   /** Settings of the one definition, over the defaults. */
   readonly definition?: Record<string, unknown>;
+  /** Definitions instead of that one; each has the defaults but for its windows. */
+  readonly definitions?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly tenantLimits?: Record<string, number>;
   readonly worker?: Record<string, unknown>;
   /** The sink, instead of a folder. */
@@ -60,6 +63,16 @@ export class Harness {
     const folder = await mkdtemp(join(tmpdir(), 'udm-sync-jobs-'));
     const simulator = await startSimulator({ speed, fileSize: [1000, 50_000], ...options.simulator });
     const database = await createTestDatabase();
+    const common = {
+      tenant: 'demo',
+      sink: 'disk',
+      source: 'UCSX',
+      type: 'contacts',
+      retry: { attempts: 3, minDelay: '50ms', maxDelay: '200ms' },
+    };
+    const definitions: Readonly<Record<string, Readonly<Record<string, unknown>>>> = options.definitions ?? {
+      contacts: { windows: { length: '1h' }, ...options.definition },
+    };
     const text = stringify({
       database: { url: database.url },
       tenants: {
@@ -72,17 +85,9 @@ export class Harness {
         },
       },
       sinks: { disk: options.sink ?? { type: 'filesystem', directory: folder } },
-      definitions: {
-        contacts: {
-          tenant: 'demo',
-          sink: 'disk',
-          source: 'UCSX',
-          type: 'contacts',
-          windows: { length: '1h' },
-          retry: { attempts: 3, minDelay: '50ms', maxDelay: '200ms' },
-          ...options.definition,
-        },
-      },
+      definitions: Object.fromEntries(
+        Object.entries(definitions).map(([name, each]) => [name, { ...common, ...each }]),
+      ),
       worker: {
         poll: { min: '50ms', max: '200ms' },
         createSettle: '300ms',
@@ -110,14 +115,15 @@ export class Harness {
     return pipeline;
   }
 
-  /** Starts a worker; `stop` drains it. */
+  /** Starts a worker, which also looks for entries to adopt; `stop` drains it. */
   async worker(
     config: Config = this.config,
     logger?: Logger,
   ): Promise<{ pipeline: OpenPipeline; stop(): Promise<void> }> {
     const draining = new AbortController();
     const pipeline = await this.#open(true, draining.signal, config, logger);
-    const worker = await startWorker(pipeline, { schedules: [], tickMs: 500 });
+    const schedules = Object.values(config.definitions).filter(adopts);
+    const worker = await startWorker(pipeline, { schedules, tickMs: 500 });
     let stopped: Promise<void> | undefined;
     const stop = () =>
       (stopped ??= (async () => {
@@ -138,10 +144,10 @@ export class Harness {
     return openPipeline({ config, url: this.url, logger, draining, working });
   }
 
-  /** Plans one hour of the definition, so many hours after 2026-01-01T00:00Z. */
-  async planHour(pipeline: OpenPipeline, hour = 0): Promise<Run> {
-    const definition = pipeline.config.definitions['contacts'];
-    if (!definition) throw new Error('the harness has one definition');
+  /** Plans one hour of a definition, so many hours after 2026-01-01T00:00Z. */
+  async planHour(pipeline: OpenPipeline, hour = 0, name = 'contacts'): Promise<Run> {
+    const definition = pipeline.config.definitions[name];
+    if (!definition) throw new Error(`the harness has no definition ${name}`);
     const from = new Date(Date.UTC(2026, 0, 1, hour));
     const [run] = await planWindow(pipeline, definition, { from, to: new Date(from.getTime() + 3_600_000) });
     if (!run) throw new Error('the window was planned before');

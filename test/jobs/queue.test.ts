@@ -79,8 +79,8 @@ describe('settling a step', () => {
   });
 
   test('keeps one step waiting for a run, however often it is sent', async () => {
-    for (let times = 0; times < 3; times += 1) await pipeline.queue.sendStep(pipeline.db, run.id);
-    await pipeline.queue.hurry(pipeline.db, run.id);
+    for (let times = 0; times < 3; times += 1) await pipeline.queue.sendStep(pipeline.db, run);
+    await pipeline.queue.hurry(pipeline.db, run);
     expect(await stepJobs()).toHaveLength(1);
   });
 });
