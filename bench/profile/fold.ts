@@ -27,7 +27,7 @@ export async function foldNewest(
       return `${share} %  ${(self / 1000).toFixed(0).padStart(6)} ms  ${name}  ${place}`;
     })
     .join('\n');
-  const svg = flameGraph(tree, `${title}: ${(tree.total / 1e6).toFixed(2)} s of CPU time`);
+  const svg = flameGraph(tree, `${title}: ${(tree.total / 1e6).toFixed(2)} s in which it was not idle`);
   await writeFile(join(folder, 'top-functions.txt'), `${table}\n`);
   await writeFile(join(folder, 'flame-graph.svg'), svg);
   return { table, svg };
