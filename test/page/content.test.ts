@@ -76,7 +76,7 @@ describe('a month of work', () => {
 
   test('the overview answers whether the data is safe, and shows gap, failure and what waits', async () => {
     const { body } = await place.ask('/');
-    expect(partOf(body, 'verdict')).toContain('AT RISK: 1 window failed; somebody must look and retry.');
+    expect(partOf(body, 'verdict')).toContain('AT RISK: the vendor deletes 2 files soon');
     expect(partOf(body, 'attention')).toMatch(
       /recordings-daily #\d+ .* failed .*Data source is not available/,
     );
