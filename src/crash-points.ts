@@ -45,6 +45,7 @@ export const effects = [
   'manifest',
   'delete-files',
   'note-deleted',
+  'note-expiry',
   'delete-history',
   'delete-job',
 ] as const;

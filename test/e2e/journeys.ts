@@ -54,12 +54,12 @@ export async function atPoint(armed: Running, point: CrashPoint): Promise<void> 
   ]);
 }
 
-/** Leaves a planned run behind, with its step in the queue: its worker died right after it had planned. */
-async function onlyPlanned({ startArmed }: Stage): Promise<void> {
-  const planner = startArmed('after:plan', 'worker');
-  await atPoint(planner, 'after:plan');
-  planner.signal('SIGKILL');
-  await planner.ended;
+/** Leaves behind what a worker that was killed at the point leaves. */
+async function diedAt({ startArmed }: Stage, point: CrashPoint): Promise<void> {
+  const worker = startArmed(point, 'worker');
+  await atPoint(worker, point);
+  worker.signal('SIGKILL');
+  await worker.ended;
 }
 
 /** The upstream's time stands still while an export runs. */
@@ -202,14 +202,23 @@ export const journeys: Readonly<Record<Effect, Journey>> = {
   // A step of a run that was cancelled before anybody looked at it.
   'drop-step': {
     async prepare(stage) {
-      await onlyPlanned(stage);
+      await diedAt(stage, 'after:plan');
       expect((await stage.world.run(stage.config, 'cancel', await stage.until('planned'))).code).toBe(0);
     },
     afterwards: (stage) => retried(stage, 'cancelled'),
   },
+  // A file that is not safe yet when its time upstream is nearly over.
+  'note-expiry': {
+    async prepare(stage) {
+      await diedAt(stage, 'after:commit-transferring');
+      await stage.world.sql(
+        `update udm_sync.files set expires_at = now() + interval '1 hour' where state = 'waiting'`,
+      );
+    },
+  },
   rescue: {
     async prepare(stage) {
-      await onlyPlanned(stage);
+      await diedAt(stage, 'after:plan');
       await stage.world.sql('delete from udm_sync_queue.job');
     },
   },
