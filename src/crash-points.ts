@@ -46,6 +46,9 @@ export const effects = [
   'delete-files',
   'note-deleted',
   'note-expiry',
+  'note-look',
+  'note-look-failed',
+  'adopt-entries',
   'delete-history',
   'delete-job',
 ] as const;

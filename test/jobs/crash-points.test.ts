@@ -47,6 +47,7 @@ const changing = Object.entries(calls)
 /** Writes that are no transaction of several statements. */
 const singleWrites = [
   'noteNotCreated',
+  'noteLookFailed',
   'insertUpload',
   'insertPart',
   'deleteUpload',
