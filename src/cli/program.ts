@@ -6,6 +6,8 @@ import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
+import type { SweepOptions } from './sweep.ts';
+import type { VerifyOptions } from './verify.ts';
 import type { WorkerOptions } from './worker.ts';
 
 // Each command is loaded when it is called: a probe every few seconds should not pay for the AWS SDK.
@@ -119,6 +121,39 @@ export function buildProgram(exit: (code: number) => void): Command {
   ).action(async (_: unknown, self: Command) =>
     exit(await (await import('./doctor.ts')).doctorCommand(self.optsWithGlobals<GlobalOptions>())),
   );
+
+  withJson(
+    command(
+      program,
+      'verify',
+      'does the sink still hold what was stored? changes nothing',
+      'udm-sync verify contacts-hourly --from 2026-01-01 --deep',
+    ),
+  )
+    .argument('[definition...]', 'definitions to verify; all if none is named')
+    .option('--run <id...>', 'only these runs')
+    .option('--from <instant>', 'only windows that reach beyond it (UTC)')
+    .option('--to <instant>', 'only windows that begin before it (UTC)')
+    .option('--deep', 'also read every file back')
+    .option('--concurrency <n>', 'calls to sinks under way at once', '16')
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./verify.ts')).verifyCommand(names, self.optsWithGlobals<VerifyOptions>())),
+    );
+
+  withJson(
+    command(
+      program,
+      'sweep',
+      'abort unfinished uploads that nobody will continue; they are invisible, and paid for',
+      'udm-sync sweep --dry-run',
+    ),
+  )
+    .argument('[sink...]', 'sinks to sweep; all if none is named')
+    .option('--older-than <duration>', 'how old an upload must be that Postgres does not know', '24h')
+    .option('--dry-run', 'only count what would be aborted')
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./sweep.ts')).sweepCommand(names, self.optsWithGlobals<SweepOptions>())),
+    );
 
   const cipher = command(
     program,

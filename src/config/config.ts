@@ -10,6 +10,7 @@ export interface Config {
   readonly worker: WorkerConfig;
   readonly retention: RetentionConfig;
   readonly page: PageConfig;
+  readonly metrics: MetricsConfig;
   readonly log: LogConfig;
 }
 
@@ -170,6 +171,8 @@ export interface WorkerConfig {
   readonly createSettleMs: number;
   /** How long the list of files must have stood still before it counts as whole. */
   readonly collectSettleMs: number;
+  /** How old an unfinished upload must be to count as leaked, when Postgres does not know it; 0: none ever does. */
+  readonly sweepAfterMs: number;
 }
 
 /** How long the vendor keeps a file, and how long before its end one that is not safe yet is spoken of. */
@@ -189,6 +192,12 @@ export interface PageConfig {
   readonly allowedHosts: readonly string[];
   /** Whoever knows it may retry and cancel runs. Absent: the page is read-only. */
   readonly token?: string;
+}
+
+export interface MetricsConfig {
+  /** TCP port of `worker`; 0: it serves nothing. */
+  readonly port: number;
+  readonly host: string;
 }
 
 export interface LogConfig {

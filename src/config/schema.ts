@@ -344,13 +344,18 @@ const worker = section({
     .duration('0s', '1h')
     .prefault('10s')
     .describe('How long the list of files must stand still.'),
-}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, ...rest }) => ({
+  sweepAfter: is
+    .duration('0s', '30d')
+    .prefault('1d')
+    .describe('Age at which unfinished uploads that nobody continues are aborted, hourly. 0: never.'),
+}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, sweepAfter, ...rest }) => ({
   ...rest,
   ...(memory === undefined ? {} : { memoryBytes: memory }),
   ...(bandwidth === undefined ? {} : { bandwidthBytes: bandwidth }),
   shutdownGraceMs: shutdownGrace,
   createSettleMs: createSettle,
   collectSettleMs: collectSettle,
+  sweepAfterMs: sweepAfter,
 }));
 
 const retention = section({
@@ -388,6 +393,17 @@ const page = section({
     .describe('Whoever knows it may retry and cancel runs. Left out: nobody may.'),
 });
 
+const metrics = section({
+  port: is
+    .port()
+    .prefault(9464)
+    .describe('Where the worker serves /metrics, /healthz and /readyz. 0 or false: nowhere.'),
+  host: is
+    .matching(/^[A-Za-z0-9.:_-]+$/, 'an address or host name of this machine, such as 127.0.0.1 or 0.0.0.0')
+    .prefault('127.0.0.1')
+    .describe('Address it listens on. 0.0.0.0: every one.'),
+});
+
 const log = section({
   level: is
     .choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -410,5 +426,6 @@ export const configSchema = section({
   worker: worker.prefault({}).describe('How much one process does at once, and how fast.'),
   retention: retention.prefault({}).describe('How long the vendor keeps files, and when to warn.'),
   page: page.prefault({}).describe('The status page of the worker.'),
+  metrics: metrics.prefault({}).describe('What a worker tells a monitoring system.'),
   log: log.prefault({}).describe('What is logged, and how.'),
 });

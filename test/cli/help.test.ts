@@ -24,6 +24,8 @@ const commands = [
   'retry',
   'cancel',
   'doctor',
+  'verify',
+  'sweep',
   'cipher',
   'cipher show',
   'cipher upload',
