@@ -85,7 +85,8 @@ async function turn(
   if (!interrupt.signal.aborted)
     await new Promise<void>((resolve) => interrupt.signal.addEventListener('abort', () => resolve()));
   logger.info({ signal: interrupt.received() }, 'stopping: finishing or handing back work under way');
-  clearInterval(timer);
+  // The loop turns on meanwhile: a liveness probe must not cut it short.
   await worker.stop(config.worker.shutdownGraceMs);
+  clearInterval(timer);
   logger.info('worker has stopped');
 }
