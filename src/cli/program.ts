@@ -6,6 +6,7 @@ import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
+import type { SweepOptions } from './sweep.ts';
 import type { WorkerOptions } from './worker.ts';
 
 // Each command is loaded when it is called: a probe every few seconds should not pay for the AWS SDK.
@@ -119,6 +120,21 @@ export function buildProgram(exit: (code: number) => void): Command {
   ).action(async (_: unknown, self: Command) =>
     exit(await (await import('./doctor.ts')).doctorCommand(self.optsWithGlobals<GlobalOptions>())),
   );
+
+  withJson(
+    command(
+      program,
+      'sweep',
+      'abort unfinished uploads that nobody will continue; they are invisible, and paid for',
+      'udm-sync sweep --dry-run',
+    ),
+  )
+    .argument('[sink...]', 'sinks to sweep; all if none is named')
+    .option('--older-than <duration>', 'how old an upload must be that Postgres does not know', '24h')
+    .option('--dry-run', 'only count what would be aborted')
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./sweep.ts')).sweepCommand(names, self.optsWithGlobals<SweepOptions>())),
+    );
 
   const cipher = command(
     program,

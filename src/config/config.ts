@@ -170,6 +170,8 @@ export interface WorkerConfig {
   readonly createSettleMs: number;
   /** How long the list of files must have stood still before it counts as whole. */
   readonly collectSettleMs: number;
+  /** How old an unfinished upload must be to count as leaked, when Postgres does not know it; 0: none ever does. */
+  readonly sweepAfterMs: number;
 }
 
 /** How long the vendor keeps a file, and how long before its end one that is not safe yet is spoken of. */

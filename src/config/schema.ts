@@ -344,13 +344,18 @@ const worker = section({
     .duration('0s', '1h')
     .prefault('10s')
     .describe('How long the list of files must stand still.'),
-}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, ...rest }) => ({
+  sweepAfter: is
+    .duration('0s', '30d')
+    .prefault('1d')
+    .describe('Age at which unfinished uploads that nobody continues are aborted, hourly. 0: never.'),
+}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, sweepAfter, ...rest }) => ({
   ...rest,
   ...(memory === undefined ? {} : { memoryBytes: memory }),
   ...(bandwidth === undefined ? {} : { bandwidthBytes: bandwidth }),
   shutdownGraceMs: shutdownGrace,
   createSettleMs: createSettle,
   collectSettleMs: collectSettle,
+  sweepAfterMs: sweepAfter,
 }));
 
 const retention = section({

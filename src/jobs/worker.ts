@@ -4,7 +4,6 @@ import type { DefinitionConfig } from '../config/config.ts';
 import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
 import { stuckRuns } from '../store/runs.ts';
-import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
 import { raiseExpiring } from './expiry.ts';
 import { planBySchedule } from './plan.ts';
 import { adoptEntries, adopts } from './adopt.ts';
@@ -14,6 +13,7 @@ import { regularly } from './regularly.ts';
 import type { Repetition } from './regularly.ts';
 import { tenantsAtWork } from './shares.ts';
 import { runStep } from './steps.ts';
+import { abortAbandoned, sweepAll } from './sweep.ts';
 import { transferBatch } from './transfer.ts';
 
 export interface WorkerOptions {
@@ -21,6 +21,8 @@ export interface WorkerOptions {
   readonly schedules: readonly DefinitionConfig[];
   /** How often catch-up and rescue look, besides the cron ticks. Default 60 s. */
   readonly tickMs?: number;
+  /** How often the sinks are swept for leaked uploads, the first time at the start. Default 1 h. */
+  readonly sweepEveryMs?: number;
 }
 
 /** A running worker; see `startWorker`. */
@@ -73,6 +75,7 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
   // them may hold up the others.
   const tickMs = options.tickMs ?? 60_000;
   const stopping = new AbortController();
+  const signal = AbortSignal.any([pipeline.draining, stopping.signal]);
   const repeated = [
     regularly(tickMs, async () => {
       try {
@@ -88,6 +91,7 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
       for (const definition of options.schedules) await plan(definition);
     }),
     regularly(tickMs, () => abortAbandoned(pipeline)),
+    regularly(options.sweepEveryMs ?? 3_600_000, () => sweepInTurn(pipeline, signal)),
     ...options.schedules
       .filter(adopts)
       .map((definition) => lookRegularly(pipeline, definition, tickMs, stopping.signal)),
@@ -101,6 +105,19 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
       await queue.stop(graceMs);
     },
   };
+}
+
+/** Looks for leaked uploads, unless the config says never. */
+async function sweepInTurn(pipeline: Pipeline, signal: AbortSignal): Promise<void> {
+  const olderThanMs = pipeline.config.worker.sweepAfterMs;
+  if (olderThanMs === 0) return;
+  try {
+    signal.throwIfAborted();
+    await sweepAll(pipeline, { olderThanMs, signal });
+  } catch (error) {
+    if (signal.aborted) return;
+    pipeline.logger.warn({ reason: describeError(error) }, 'looking for leaked uploads failed');
+  }
 }
 
 /** Looks for entries that a definition adopts, as often as it says. */
@@ -134,21 +151,4 @@ export async function rescue(pipeline: Pipeline): Promise<number> {
     reached('after:rescue');
   }
   return stuck.length;
-}
-
-/** Aborts uploads that nobody will continue: their parts are invisible, and paid for. */
-export async function abortAbandoned(pipeline: Pipeline): Promise<void> {
-  try {
-    for (const { id, sink: name, upload } of await abandonedUploads(pipeline.db)) {
-      const settings = pipeline.config.sinks[name];
-      if (!settings) continue;
-      await pipeline.sink(name).sink.uploads?.abort(upload);
-      reached('before:forget-upload');
-      await deleteUpload(pipeline.db, id);
-      reached('after:forget-upload');
-      pipeline.logger.info({ sink: name, key: upload.key }, 'aborted an upload that nobody continues');
-    }
-  } catch (error) {
-    pipeline.logger.error({ reason: describeError(error) }, 'aborting uploads that nobody continues failed');
-  }
 }

@@ -133,8 +133,8 @@ export function createS3Sink(name: string, options: S3SinkOptions, deps: S3SinkD
       }
     },
 
-    async sweep(under, before) {
-      return sweepUploads(bucket, withPrefix(under), before);
+    async sweep(under, before, sweepOptions = {}) {
+      return sweepUploads(bucket, withPrefix(under), before, sweepOptions);
     },
 
     uploads: {

@@ -94,6 +94,22 @@ export const status = z.strictObject({
   struggling: runs,
 });
 
+const held = z.strictObject({ uploads: z.number().int(), bytes: z.number().int() });
+
+export const sweep = held.extend({
+  dryRun: z.boolean(),
+  olderThanSeconds: z.number(),
+  sinks: z.array(
+    z.strictObject({
+      sink: z.string(),
+      uri: z.string(),
+      settled: held.nullable(),
+      leaked: held.nullable(),
+      error: z.string().nullable(),
+    }),
+  ),
+});
+
 export const runHistory = run.extend({
   upstream: z
     .strictObject({

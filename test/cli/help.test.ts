@@ -24,6 +24,7 @@ const commands = [
   'retry',
   'cancel',
   'doctor',
+  'sweep',
   'cipher',
   'cipher show',
   'cipher upload',
