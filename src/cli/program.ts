@@ -7,6 +7,7 @@ import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
 import type { SweepOptions } from './sweep.ts';
+import type { VerifyOptions } from './verify.ts';
 import type { WorkerOptions } from './worker.ts';
 
 // Each command is loaded when it is called: a probe every few seconds should not pay for the AWS SDK.
@@ -120,6 +121,24 @@ export function buildProgram(exit: (code: number) => void): Command {
   ).action(async (_: unknown, self: Command) =>
     exit(await (await import('./doctor.ts')).doctorCommand(self.optsWithGlobals<GlobalOptions>())),
   );
+
+  withJson(
+    command(
+      program,
+      'verify',
+      'does the sink still hold what was stored? changes nothing',
+      'udm-sync verify contacts-hourly --from 2026-01-01 --deep',
+    ),
+  )
+    .argument('[definition...]', 'definitions to verify; all if none is named')
+    .option('--run <id...>', 'only these runs')
+    .option('--from <instant>', 'only windows that reach beyond it (UTC)')
+    .option('--to <instant>', 'only windows that begin before it (UTC)')
+    .option('--deep', 'also read every file back')
+    .option('--concurrency <n>', 'calls to sinks under way at once', '16')
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./verify.ts')).verifyCommand(names, self.optsWithGlobals<VerifyOptions>())),
+    );
 
   withJson(
     command(

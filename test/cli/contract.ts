@@ -94,6 +94,51 @@ export const status = z.strictObject({
   struggling: runs,
 });
 
+export const verify = z.strictObject({
+  ok: z.boolean(),
+  deep: z.boolean(),
+  totals: z.strictObject({
+    runs: z.number().int(),
+    files: z.number().int(),
+    bytes: z.number().int(),
+    proof: z.strictObject({
+      size: z.number().int(),
+      checksum: z.number().int(),
+      read: z.number().int(),
+    }),
+    problems: z.strictObject({
+      missing: z.number().int(),
+      different: z.number().int(),
+      manifest: z.number().int(),
+      unchecked: z.number().int(),
+    }),
+    skipped: z.number().int(),
+  }),
+  runs: z.array(
+    z.strictObject({
+      run: z.number().int(),
+      definition: z.string(),
+      window,
+      sink: z.string(),
+      manifestKey: z.string().nullable(),
+      files: z.array(
+        z.strictObject({
+          key: z.string(),
+          size: z.number().int(),
+          proof: z.enum(['size', 'checksum', 'read']).nullable(),
+        }),
+      ),
+      problems: z.array(
+        z.strictObject({
+          kind: z.enum(['missing', 'different', 'manifest', 'unchecked']),
+          key: z.string().nullable(),
+          detail: z.string(),
+        }),
+      ),
+    }),
+  ),
+});
+
 const held = z.strictObject({ uploads: z.number().int(), bytes: z.number().int() });
 
 export const sweep = held.extend({

@@ -24,6 +24,7 @@ const commands = [
   'retry',
   'cancel',
   'doctor',
+  'verify',
   'sweep',
   'cipher',
   'cipher show',
