@@ -97,6 +97,9 @@ export const runs = udmSync.table(
     index('runs_failed')
       .on(t.definition, t.windowFrom)
       .where(sql`state = 'failed'`),
+    index('runs_last_success')
+      .on(t.definition, t.finishedAt)
+      .where(sql`state = 'done'`),
     index('runs_unfinished')
       .on(t.definition, t.state)
       .where(sql`state not in ('done', 'cancelled', 'failed')`),
@@ -229,6 +232,9 @@ export const files = udmSync.table(
       .where(sql`verified_at is not null`),
     // For its search: the beginning of a name, whatever the database's collation.
     index('files_name').on(t.name.op('text_pattern_ops')),
+    index('files_unsafe')
+      .on(t.runId, t.state)
+      .where(sql`state in ('waiting', 'transferring', 'dead', 'lost')`),
     check('files_state', oneOf('state', fileStates)),
     check('files_proof', oneOf('proof', proofLevels)),
     check('files_expiry_raised', oneOf('expiry_raised', expiryLevels)),

@@ -10,6 +10,7 @@ export interface Config {
   readonly worker: WorkerConfig;
   readonly retention: RetentionConfig;
   readonly page: PageConfig;
+  readonly metrics: MetricsConfig;
   readonly log: LogConfig;
 }
 
@@ -191,6 +192,12 @@ export interface PageConfig {
   readonly allowedHosts: readonly string[];
   /** Whoever knows it may retry and cancel runs. Absent: the page is read-only. */
   readonly token?: string;
+}
+
+export interface MetricsConfig {
+  /** TCP port of `worker`; 0: it serves nothing. */
+  readonly port: number;
+  readonly host: string;
 }
 
 export interface LogConfig {

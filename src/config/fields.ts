@@ -65,6 +65,18 @@ export function number(minimum: number, maximum: number, whole = true) {
   });
 }
 
+/** A TCP port to listen on; 0 for none, which may also be written as false. */
+export function port() {
+  const json = { anyOf: [{ type: 'integer', minimum: 0, maximum: 65_535 }, { const: false }, reference] };
+  return field(json, 'a port from 1 to 65535, or 0 or false for none', (value) => {
+    if (value === false || value === 'false') return 0;
+    const read = typeof value === 'string' && /^\d{1,5}$/.test(value.trim()) ? Number(value) : value;
+    return typeof read === 'number' && Number.isInteger(read) && read >= 0 && read <= 65_535
+      ? read
+      : undefined;
+  });
+}
+
 export function flag() {
   return field({ anyOf: [{ type: 'boolean' }, reference] }, 'true or false', (value) => {
     if (value === 'true') return true;

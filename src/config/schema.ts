@@ -393,6 +393,17 @@ const page = section({
     .describe('Whoever knows it may retry and cancel runs. Left out: nobody may.'),
 });
 
+const metrics = section({
+  port: is
+    .port()
+    .prefault(9464)
+    .describe('Where the worker serves /metrics, /healthz and /readyz. 0 or false: nowhere.'),
+  host: is
+    .matching(/^[A-Za-z0-9.:_-]+$/, 'an address or host name of this machine, such as 127.0.0.1 or 0.0.0.0')
+    .prefault('127.0.0.1')
+    .describe('Address it listens on. 0.0.0.0: every one.'),
+});
+
 const log = section({
   level: is
     .choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -415,5 +426,6 @@ export const configSchema = section({
   worker: worker.prefault({}).describe('How much one process does at once, and how fast.'),
   retention: retention.prefault({}).describe('How long the vendor keeps files, and when to warn.'),
   page: page.prefault({}).describe('The status page of the worker.'),
+  metrics: metrics.prefault({}).describe('What a worker tells a monitoring system.'),
   log: log.prefault({}).describe('What is logged, and how.'),
 });

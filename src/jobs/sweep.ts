@@ -5,6 +5,7 @@ import { databaseNow } from '../store/database.ts';
 import { exclusively } from '../store/exclusive.ts';
 import { abandonedUploads, deleteUpload, neededUploads } from '../store/uploads.ts';
 import type { Pipeline } from './context.ts';
+import { errorCode } from './settle.ts';
 
 export interface SweepSettings {
   /** Uploads that Postgres does not know are left alone until they are so old, in ms. */
@@ -47,6 +48,7 @@ export async function sweepSink(
     dryRun,
     ...(signal ? { signal } : {}),
   });
+  if (!dryRun) tell(pipeline, name, 'leaked', leaked);
   if (!dryRun && leaked.aborted > 0)
     pipeline.logger.warn({ sink: name, ...leaked }, 'aborted leaked uploads, which nobody had noted');
   return { settled, leaked };
@@ -60,11 +62,21 @@ export async function sweepAll(pipeline: Pipeline, settings: SweepSettings): Pro
         await sweepSink(pipeline, name, settings);
       } catch (error) {
         settings.signal?.throwIfAborted();
+        pipeline.events.emit('event', { kind: 'sweep-failed', sink: name, code: errorCode(error) });
         // The files are safe all the same; a lifecycle rule is the net below this.
         pipeline.logger.warn({ sink: name, reason: describeError(error) }, 'the sink could not be swept');
       }
     }
   });
+}
+
+function tell(
+  { events }: Pipeline,
+  sink: string,
+  why: 'settled' | 'leaked',
+  { aborted: uploads, bytes }: SweepResult,
+): void {
+  events.emit('event', { kind: 'aborted', sink, why, uploads, bytes });
 }
 
 async function settle(
@@ -84,6 +96,7 @@ async function settle(
       reached('before:forget-upload');
       await deleteUpload(db, id);
       reached('after:forget-upload');
+      tell(pipeline, sink, 'settled', { aborted: 1, bytes: sentBytes });
       logger.info({ sink, key: upload.key, bytes: sentBytes }, 'aborted an upload that nobody continues');
     }
     aborted += 1;

@@ -19,7 +19,7 @@ import type { Run } from '../store/runs.ts';
 import { queueTransfers } from './collect.ts';
 import { retryOf } from './context.ts';
 import type { Pipeline } from './context.ts';
-import { logFields } from './settle.ts';
+import { errorCode, logFields } from './settle.ts';
 import { prepareBatch, transferFile } from './transfer-file.ts';
 import type { Batch, Stored } from './transfer-file.ts';
 import { judge } from './verdict.ts';
@@ -124,6 +124,7 @@ async function attempt(
   file: File,
 ): Promise<Result> {
   if (pipeline.draining.aborted || claim.signal.aborted) return { kind: 'given-back', file };
+  const begun = performance.now();
   try {
     const stored = await transferFile(pipeline, batch, file);
     const { id: fileId, name } = file;
@@ -135,6 +136,7 @@ async function attempt(
       name,
       state: 'verified',
       bytes: stored.bytes,
+      durationMs: performance.now() - begun,
     });
     return { kind: 'verified', file, stored };
   } catch (error) {
@@ -228,6 +230,7 @@ async function record(
     name: file.name,
     state: verdict.state === 'waiting' ? 'failed' : verdict.state,
     bytes: 0,
+    code: errorCode(result.error),
   });
   if (verdict.state === 'waiting' && run.state === 'transferring')
     await queueTransfers(pipeline, tx, run, [file], now, verdict.delayMs);

@@ -11,6 +11,7 @@ import type { AdoptingDefinition } from './adopt.ts';
 import type { Pipeline } from './context.ts';
 import { regularly } from './regularly.ts';
 import type { Repetition } from './regularly.ts';
+import { errorCode } from './settle.ts';
 import { tenantsAtWork } from './shares.ts';
 import { runStep } from './steps.ts';
 import { abortAbandoned, sweepAll } from './sweep.ts';
@@ -50,6 +51,13 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     try {
       await planBySchedule(pipeline, definition);
     } catch (error) {
+      const told = {
+        work: 'plan',
+        definition: definition.name,
+        code: errorCode(error),
+        final: false,
+      } as const;
+      pipeline.events.emit('event', { kind: 'failed', ...told });
       logger.error(
         { definition: definition.name, reason: describeError(error) },
         'planning failed; the next tick tries again',
@@ -132,6 +140,13 @@ function lookRegularly(
     try {
       await adoptEntries(pipeline, definition, { signal, told });
     } catch (error) {
+      const told = {
+        work: 'adopt',
+        definition: definition.name,
+        code: errorCode(error),
+        final: false,
+      } as const;
+      pipeline.events.emit('event', { kind: 'failed', ...told });
       pipeline.logger.error(
         { definition: definition.name, reason: describeError(error) },
         'looking for entries failed; the next tick tries again',

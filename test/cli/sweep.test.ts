@@ -83,7 +83,10 @@ test('a sink that fails is named, and the others are swept', async () => {
 });
 
 test.each([
-  ['sweep lakes', /^udm-sync: There is no sink "lakes"; did you mean "lake"\? The config has: lake, disk\.\n$/],
+  [
+    'sweep lakes',
+    /^udm-sync: There is no sink "lakes"; did you mean "lake"\? The config has: lake, disk\.\n$/,
+  ],
   ['sweep --older-than soon', /^udm-sync: --older-than is "soon"; it must be a duration such as/],
 ])('%s is refused', async (args, message) => {
   expect(await place.run(args)).toEqual({ code: 2, stdout: '', stderr: expect.stringMatching(message) });

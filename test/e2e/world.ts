@@ -108,6 +108,7 @@ export async function startWorld(): Promise<World> {
     },
     // Many workers run at once on this machine.
     page: { enabled: false },
+    metrics: { port: 0 },
     worker: {
       shutdownGrace: '2s',
       poll: { min: '200ms', max: '500ms' },
