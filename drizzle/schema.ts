@@ -80,6 +80,7 @@ export const runs = udmSync.table(
     createdAt: instant('created_at').notNull().defaultNow(),
     updatedAt: instant('updated_at').notNull().defaultNow(),
     finishedAt: instant('finished_at'),
+    prunedAt: instant('pruned_at'),
   },
   (t) => [
     // Two runs never share a folder in the sink.
@@ -93,16 +94,23 @@ export const runs = udmSync.table(
       .on(t.tenant, t.adoptedEntry)
       .where(sql`adopted_entry is not null`),
     index('runs_definition_window_from').on(t.definition, t.windowFrom),
-    index('runs_definition_window_to').on(t.definition, t.windowTo),
-    index('runs_failed')
-      .on(t.definition, t.windowFrom)
-      .where(sql`state = 'failed'`),
+    // What windows cover, from the index alone.
+    index('runs_coverage')
+      .on(t.definition, t.windowFrom, t.windowTo)
+      .where(sql`origin <> 'adopt'`),
+    // Both ends of the stretch that a schedule has planned, however much was backfilled besides.
+    index('runs_scheduled')
+      .on(t.definition, t.windowFrom, t.windowTo)
+      .where(sql`origin = 'schedule'`),
+    // Counts by state, the few that are in a rare state, and how far a definition is done.
+    index('runs_state').on(t.state, t.definition, t.windowTo),
     index('runs_last_success')
       .on(t.definition, t.finishedAt)
       .where(sql`state = 'done'`),
-    index('runs_unfinished')
-      .on(t.definition, t.state)
-      .where(sql`state not in ('done', 'cancelled', 'failed')`),
+    index('runs_window').on(t.windowFrom, t.id),
+    index('runs_unpruned')
+      .on(t.finishedAt, t.id)
+      .where(sql`state in ('done', 'cancelled') and pruned_at is null`),
     check('runs_window', sql`window_from < window_to`),
     check('runs_state', oneOf('state', runStates)),
     check('runs_origin', oneOf('origin', runOrigins)),
