@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { BackfillOptions } from './backfill.ts';
 import { defaultHealthFile } from './health-file.ts';
 import type { HealthOptions } from './health.ts';
+import type { PruneOptions } from './prune.ts';
 import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
@@ -184,6 +185,20 @@ export function buildProgram(exit: (code: number) => void): Command {
           await import('./cipher.ts')
         ).cipherUploadCommand(file, tenant, self.optsWithGlobals<GlobalOptions>()),
       ),
+    );
+
+  withJson(
+    command(
+      program,
+      'prune',
+      'delete the details of old runs from Postgres; their windows still count as done',
+      'udm-sync prune --older-than 400d --dry-run',
+    ),
+  )
+    .option('--older-than <duration>', 'of runs that finished so long ago (default: history.keep, else 400d)')
+    .option('--dry-run', 'only count what would go')
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./prune.ts')).pruneCommand(self.optsWithGlobals<PruneOptions>())),
     );
 
   withJson(command(program, 'migrate', 'bring the database to this version', 'udm-sync migrate')).action(

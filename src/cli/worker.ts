@@ -63,7 +63,10 @@ async function turn(
   interrupt: Interrupt,
 ): Promise<void> {
   const definitions = Object.values(config.definitions);
-  const worker = await startWorker(pipeline, { schedules: definitions });
+  const worker = await startWorker(pipeline, {
+    schedules: definitions,
+    keepHistoryMs: config.history.keepMs,
+  });
   let beating = false;
   const beat = async () => {
     // A connection that hangs is no turn, and is not hidden by the turns after it.

@@ -11,6 +11,7 @@ export interface Config {
   readonly retention: RetentionConfig;
   readonly page: PageConfig;
   readonly metrics: MetricsConfig;
+  readonly history: HistoryConfig;
   readonly log: LogConfig;
 }
 
@@ -198,6 +199,11 @@ export interface MetricsConfig {
   /** TCP port of `worker`; 0: it serves nothing. */
   readonly port: number;
   readonly host: string;
+}
+
+export interface HistoryConfig {
+  /** How long after its end a run's details stay in Postgres. Absent: for ever, or until `udm-sync prune`. */
+  readonly keepMs?: number;
 }
 
 export interface LogConfig {

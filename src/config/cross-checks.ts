@@ -31,6 +31,7 @@ export function crossCheck(tree: unknown, now: Date): Finding[] {
     ...checkSharedTitles(entriesOf(tree, 'definitions')),
     ...checkOrder(tree, ['worker', 'poll'], 'min', 'max', '5s', '2m'),
     ...checkRetention(tree),
+    ...checkHistory(tree),
   ];
 }
 
@@ -111,6 +112,8 @@ function checkOrder(
   ];
 }
 
+const tenDaysMs = 864_000_000;
+
 /** A warning comes before the critical one, and both within the time that files are kept. */
 function checkRetention(tree: unknown): Finding[] {
   const below = (shorter: string, longer: string, usualShorter: string, usualLonger: string): Finding[] => {
@@ -125,6 +128,19 @@ function checkRetention(tree: unknown): Finding[] {
     ];
   };
   return [...below('criticalAt', 'warnAt', '3d', '10d'), ...below('warnAt', 'keepFor', '10d', '30d')];
+}
+
+/** What is known of a file must outlast the file: the vendor may be late, and clocks may differ. */
+function checkHistory(tree: unknown): Finding[] {
+  const keep = parseDuration(valueAt(tree, ['history', 'keep']));
+  const keepFor = parseDuration(valueAt(tree, ['retention', 'keepFor']) ?? '30d');
+  if (keep === undefined || keepFor === undefined || keep >= keepFor + tenDaysMs) return [];
+  return [
+    {
+      path: ['history', 'keep'],
+      message: `must be at least ten days longer than retention.keepFor, which is ${formatDuration(keepFor)}`,
+    },
+  ];
 }
 
 /** Keys and dates must tell every window from every other. */

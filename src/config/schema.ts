@@ -404,6 +404,13 @@ const metrics = section({
     .describe('Address it listens on. 0.0.0.0: every one.'),
 });
 
+const history = section({
+  keep: is
+    .duration('40d', '3650d')
+    .exactOptional()
+    .describe('Workers prune details of runs that ended longer ago, daily. Left out: they are kept.'),
+}).transform(({ keep }) => (keep === undefined ? {} : { keepMs: keep }));
+
 const log = section({
   level: is
     .choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -427,5 +434,6 @@ export const configSchema = section({
   retention: retention.prefault({}).describe('How long the vendor keeps files, and when to warn.'),
   page: page.prefault({}).describe('The status page of the worker.'),
   metrics: metrics.prefault({}).describe('What a worker tells a monitoring system.'),
+  history: history.prefault({}).describe('How long Postgres remembers the details of runs.'),
   log: log.prefault({}).describe('What is logged, and how.'),
 });

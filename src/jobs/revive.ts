@@ -27,6 +27,8 @@ export async function reviveRun(pipeline: Pipeline, runId: number): Promise<RunS
     await moveRun(tx, run, to, pipeline.who, 'retried by an operator', {
       failures: 0,
       cancelRequestedAt: null,
+      // It has a history again.
+      prunedAt: null,
     });
     await pipeline.queue.hurry(tx, run);
     reached('before:request-retry');
@@ -40,6 +42,8 @@ async function whereToGoOn(pipeline: Pipeline, tx: Transaction, run: Run): Promi
   if (run.origin === 'adopt') return whereAdoptedGoesOn(pipeline, tx, run);
   const live = await liveExport(tx, run.id);
   if (live) return live.state === 'intended' ? 'creating' : 'exporting';
+  // What its export made has left Postgres, and the upstream long before.
+  if (run.prunedAt) return 'planned';
   const last = await latestExport(tx, run.id);
   if (last?.state !== 'completed' || last.upstreamHistoryId === null) return 'planned';
   const files = await filesOfExport(tx, last.id);
@@ -61,6 +65,10 @@ async function whereAdoptedGoesOn(pipeline: Pipeline, tx: Transaction, run: Run)
   const row = await latestExport(tx, run.id);
   if (row?.state !== 'completed')
     throw new UsageError(`Run ${run.id} stands for an export that ${row?.state ?? 'failed'} upstream.`, {
+      hint: 'There is nothing to collect. Let its job run again upstream: that makes a new entry, and a new run.',
+    });
+  if (run.prunedAt)
+    throw new UsageError(`Run ${run.id} was pruned: what its entry made has left the upstream long ago.`, {
       hint: 'There is nothing to collect. Let its job run again upstream: that makes a new entry, and a new run.',
     });
   const files = await filesOfExport(tx, row.id);

@@ -9,6 +9,7 @@ import { planBySchedule } from './plan.ts';
 import { adoptEntries, adopts } from './adopt.ts';
 import type { AdoptingDefinition } from './adopt.ts';
 import type { Pipeline } from './context.ts';
+import { pruneDaily } from './prune-daily.ts';
 import { regularly } from './regularly.ts';
 import type { Repetition } from './regularly.ts';
 import { errorCode } from './settle.ts';
@@ -20,6 +21,8 @@ import { transferBatch } from './transfer.ts';
 export interface WorkerOptions {
   /** Definitions to plan by their schedules; none for `backfill`. */
   readonly schedules: readonly DefinitionConfig[];
+  /** Details of runs that ended longer ago than so many ms are pruned, daily. Absent: never. */
+  readonly keepHistoryMs?: number | undefined;
   /** How often catch-up and rescue look, besides the cron ticks. Default 60 s. */
   readonly tickMs?: number;
   /** How often the sinks are swept for leaked uploads, the first time at the start. Default 1 h. */
@@ -82,6 +85,7 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
   // What asks nobody but Postgres is done in one go; what waits for an upstream or a sink, each for itself: none of
   // them may hold up the others.
   const tickMs = options.tickMs ?? 60_000;
+  const { keepHistoryMs } = options;
   const stopping = new AbortController();
   const signal = AbortSignal.any([pipeline.draining, stopping.signal]);
   const repeated = [
@@ -103,6 +107,9 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     ...options.schedules
       .filter(adopts)
       .map((definition) => lookRegularly(pipeline, definition, tickMs, stopping.signal)),
+    ...(keepHistoryMs === undefined
+      ? []
+      : [regularly(tickMs, pruneDaily(pipeline, keepHistoryMs, stopping.signal))]),
   ];
 
   return {

@@ -32,6 +32,7 @@ export const run = z.strictObject({
   createdAt: instant,
   updatedAt: instant,
   finishedAt: instant.nullable(),
+  prunedAt: instant.nullable(),
 });
 
 export const runs = z.array(run);
@@ -153,6 +154,15 @@ export const sweep = held.extend({
       error: z.string().nullable(),
     }),
   ),
+});
+
+export const prune = z.strictObject({
+  dryRun: z.boolean(),
+  before: instant,
+  runs: z.number().int(),
+  files: z.number().int(),
+  historyLines: z.number().int(),
+  held: z.number().int(),
 });
 
 export const runHistory = run.extend({

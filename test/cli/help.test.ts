@@ -29,6 +29,7 @@ const commands = [
   'cipher',
   'cipher show',
   'cipher upload',
+  'prune',
   'migrate',
   'config',
   'config print',
