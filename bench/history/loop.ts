@@ -127,7 +127,7 @@ export async function allQuestions(pipeline: OpenPipeline, url: string): Promise
         undefined,
       ),
     ),
-    worker('abandonedUploads', () => abandonedUploads(db)),
+    worker('abandonedUploads', () => abandonedUploads(db, Object.keys(pipeline.config.sinks))),
     worker('findRun', () => findRun(db, done.id)),
     change('lockRun', (tx) => lockRun(tx, transferring.id)),
     change('insertRuns', (tx) =>
