@@ -139,7 +139,7 @@ export interface TotalsReading {
 export interface MetricsReader {
   /** Cheap: a few look-ups in indexes. */
   readState(definitions: readonly string[]): Promise<StateReading>;
-  /** 0.5 s for two million files. */
+  /** Less than a second for two million files. */
   readTotals(): Promise<TotalsReading>;
   close(): Promise<void>;
 }
