@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
-import { vi } from 'vitest';
+import { inject, vi } from 'vitest';
 import { stringify } from 'yaml';
 import { collectFacts } from '../auditor/facts.ts';
 import type { Adopted, Expectation, Facts } from '../auditor/facts.ts';
+import { lastWindows as windowsBefore } from '../faults/windows.ts';
 import { startRecordingProxy } from '../sinks/recording-proxy.ts';
 import type { RecordingProxy } from '../sinks/recording-proxy.ts';
 import { createTestDatabase } from '../support/postgres.ts';
@@ -60,7 +61,7 @@ export interface World {
 export type Definition = Readonly<Record<string, unknown>>;
 
 export async function startWorld(): Promise<World> {
-  const main = await buildCli();
+  const main = await buildCli(inject('testPostgres').url);
   const folder = await mkdtemp(join(tmpdir(), 'udm-sync-e2e-'));
   const database = await createTestDatabase();
   const pool = new Pool({ connectionString: database.url, max: 4 });
@@ -206,30 +207,5 @@ export async function startWorld(): Promise<World> {
 }
 
 /** The last `count` complete windows, and settings that keep them the same for half a window to come. */
-export function lastWindows(
-  definition: string,
-  lengthMs: number,
-  count: number,
-  keysBegin = prefix,
-): { windows: { length: string; lag: string; start: string; catchUp: number }; expectation: Expectation } {
-  const now = Date.now();
-  const sinceGrid = now % lengthMs;
-  const to = now - sinceGrid - lengthMs;
-  const from = to - count * lengthMs;
-  return {
-    windows: {
-      length: `${lengthMs / 60_000}m`,
-      lag: `${sinceGrid + lengthMs / 2}ms`,
-      start: new Date(from).toISOString(),
-      catchUp: count,
-    },
-    expectation: {
-      tenant: 'demo',
-      definition,
-      prefix: keysBegin,
-      from: new Date(from),
-      to: new Date(to),
-      lengthMs,
-    },
-  };
-}
+export const lastWindows = (definition: string, lengthMs: number, count: number, keysBegin = prefix) =>
+  windowsBefore(definition, lengthMs, count, keysBegin);

@@ -59,7 +59,10 @@ export interface TcpProxy {
   setMischief(mischief: Mischief | undefined): void;
   /** Cuts every live connection, on both sides. Returns how many there were. */
   cut(how: 'rst' | 'fin'): number;
-  /** Half-opens: from now on nothing is read or passed on, in either direction, while the connections stay. */
+  /**
+   * Half-opens the live connections: nothing more is read or passed on, in either direction, while they stay. New
+   * ones are treated as `accept` says. Returns how many there were.
+   */
   freeze(): number;
   /** Goes on where `freeze` stopped, for connections that are still there. */
   thaw(): void;
@@ -83,7 +86,6 @@ export function fateOf({ seed, share, withinBytes, stallMs }: Mischief, connecti
 export async function startTcpProxy(target: () => Address): Promise<TcpProxy> {
   let conduct = harmless;
   let mischief: Mischief | undefined;
-  let frozen = false;
   let accepted = 0;
   const harm: Record<string, number> = {};
   const links = new Set<Link>();
@@ -103,7 +105,6 @@ export async function startTcpProxy(target: () => Address): Promise<TcpProxy> {
     const link = new Link(client, upstream, () => conduct, fate, count);
     links.add(link);
     client.once('close', () => links.delete(link));
-    if (frozen) link.freeze();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -140,13 +141,11 @@ export async function startTcpProxy(target: () => Address): Promise<TcpProxy> {
       return cut.length;
     },
     freeze() {
-      frozen = true;
       count('frozen', links.size);
       for (const link of links) link.freeze();
       return links.size;
     },
     thaw() {
-      frozen = false;
       for (const link of links) link.thaw();
     },
     heal() {
