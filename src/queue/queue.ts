@@ -5,6 +5,7 @@ import type { Job } from 'pg-boss';
 import { z } from 'zod';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { withTimeLimit } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
 import { queueSchema } from '../store/migrate.ts';
 
@@ -100,7 +101,7 @@ export class Queue {
   /** Connects to the queue in Postgres and makes sure that both queues exist. The schema must have been migrated. */
   static async open({ url, logger, supervise }: QueueOptions): Promise<Queue> {
     const boss = new PgBoss({
-      connectionString: url,
+      connectionString: withTimeLimit(url),
       application_name: 'udm-sync queue',
       schema: queueSchema,
       max: 4,

@@ -12,7 +12,7 @@ import { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
 import { stringify } from 'yaml';
 import { startSimulator } from '../../simulator/server.ts';
-import type { FileSpec, Simulator, SimulatorOptions } from '../../simulator/server.ts';
+import type { FileSpec, JobView, Simulator, SimulatorOptions } from '../../simulator/server.ts';
 import { collectFacts } from '../auditor/facts.ts';
 import type { Expectation, Facts } from '../auditor/facts.ts';
 import type { Storage } from '../auditor/storage.ts';
@@ -51,7 +51,7 @@ export interface ArenaOptions {
   readonly databaseParameters?: string;
   readonly simulator?: Omit<SimulatorOptions, 'logFile' | 'filesFor' | 'originAddress'>;
   /** The files a job of a definition makes for the window that begins at `from`. */
-  readonly files: (definition: string, from: Date, split: boolean) => readonly FileSpec[];
+  readonly files: (definition: string, from: Date, job: JobView) => readonly FileSpec[];
   /** Over the common settings of `worker`. */
   readonly worker?: Settings;
 }
@@ -64,6 +64,8 @@ export interface Arena {
   readonly proxies: Readonly<Record<Border, TcpProxy>>;
   /** What stands before S3 and understands it. */
   readonly s3: RecordingProxy;
+  /** The simulated upstream's log. */
+  readonly log: string;
   /** A way to Postgres that nothing breaks. */
   readonly database: Pool;
   readonly folder: string;
@@ -143,11 +145,7 @@ export async function startArena(options: ArenaOptions): Promise<Arena> {
     logFile: log,
     originAddress: `http://127.0.0.1:${proxies.origin.address.port}`,
     filesFor: (job, { from }) =>
-      options.files(
-        /udm-sync (\S+)/.exec(job.title)?.[1] ?? '',
-        from ?? new Date(0),
-        job.fileSplitSize !== undefined,
-      ),
+      options.files(/udm-sync (\S+)/.exec(job.title)?.[1] ?? '', from ?? new Date(0), job),
   });
   targets.set('postgres', addressOf(database.url));
   targets.set('s3', addressOf(s3.endpoint));
@@ -204,6 +202,7 @@ export async function startArena(options: ArenaOptions): Promise<Arena> {
     sim,
     proxies,
     s3,
+    log,
     database: pool,
     folder,
     processes,

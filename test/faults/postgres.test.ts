@@ -5,6 +5,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createLogger } from '../../src/log.ts';
 import { startEmbeddedPostgres } from '../../src/store/embedded-postgres.ts';
+import { withTimeLimit } from '../../src/store/database.ts';
 import { migrateDatabase } from '../../src/store/migrate.ts';
 import { until } from './arena.ts';
 import type { Arena, Ground } from './arena.ts';
@@ -48,8 +49,18 @@ test('Postgres is in a black hole for a while: connections hang, and new ones ge
   await until('new connections were swallowed', () => (postgres.harm['blackholed'] ?? 0) >= 3);
   postgres.set({ accept: 'forward' });
   await finish();
-  expect(worker.said()).toContain('"level":"warn"');
+  const [faults] = await arena.sql<{ n: number }>('select max(step_faults)::int as n from udm_sync.runs');
+  expect(faults?.n, 'no step counts the hole as its own failure').toBe(0);
+  expect(worker.said()).toContain('Query read timeout');
 }, 150_000);
+
+test('without a setting of their own, our connections give up on a query after a while', () => {
+  expect(withTimeLimit('postgres://u:p@h/d')).toBe('postgres://u:p@h/d?query_timeout=90000');
+  expect(withTimeLimit('postgres://h/d?sslmode=require')).toBe(
+    'postgres://h/d?sslmode=require&query_timeout=90000',
+  );
+  expect(withTimeLimit('postgres://h/d?query_timeout=5')).toBe('postgres://h/d?query_timeout=5');
+});
 
 /** A server of the test's own, that it may stop and start. */
 async function privateServer() {
@@ -77,7 +88,7 @@ async function privateServer() {
     async restart(how: 'fast' | 'crash') {
       if (how === 'fast') await server.stop();
       else {
-        const [pid] = (await readFile(join(dataDir, 'data/postmaster.pid'), 'utf8')).split('\n');
+        const [pid] = (await readFile(join(dataDir, 'cluster/data/postmaster.pid'), 'utf8')).split('\n');
         // Immediate shutdown: nothing is written, and recovery comes with the next start.
         process.kill(Number(pid), 'SIGQUIT');
       }
