@@ -38,13 +38,14 @@ export async function play(scenario: Scenario, ground: Ground): Promise<Outcome>
     sink: scenario.sink,
     databaseParameters: 'query_timeout=2000',
     files: (definition, from, job) => filesOf(scenario, definition, from, job),
-    simulator: { seed: scenario.seed },
+    simulator: { seed: scenario.seed, exportDuration: scenario.exportMs * 60 },
   });
   let [runs, files, bytes] = [0, 0, 0];
   try {
     const stage = await setUp(scenario, arena);
     const company = new Company(arena, stage.config, scenario.workers, violations, count);
     const backfills = stage.backfills.map((args) => arena.start(stage.config, ...args));
+    await until('a worker was running', () => company.isWorking, endMs);
     await playActions(scenario, arena, company, stage, count);
     await mend(arena, company);
     for (const backfill of backfills) await backfill.ended;
@@ -126,6 +127,10 @@ class Company {
 
   #hire(): Running {
     return this.#arena.start(this.#config, 'worker');
+  }
+
+  get isWorking(): boolean {
+    return this.#places.some((worker) => worker?.said().includes('worker is running'));
   }
 
   async harm(action: Extract<Action, { kind: 'process' }>): Promise<void> {

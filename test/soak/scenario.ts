@@ -19,7 +19,7 @@ export interface Plan {
   readonly namesByJob: boolean;
 }
 
-/** What happens to the world, so many ms after the workers were started. */
+/** What happens to the world, so many ms after the first worker is running. */
 export type Action = { readonly atMs: number } & (
   | { readonly kind: 'upstream-fault'; readonly fault: FaultRule }
   | {
@@ -51,6 +51,8 @@ export interface Scenario {
   readonly seed: string;
   readonly sink: 'bucket' | 'folder';
   readonly workers: number;
+  /** How long an export takes, real ms. */
+  readonly exportMs: number;
   readonly plans: readonly Plan[];
   /** In order of time. */
   readonly actions: readonly Action[];
@@ -63,6 +65,7 @@ export const troubleMs = 8_000;
 export function generate(seed: string): Scenario {
   const random = randomOf(seed, 'scenario');
   const workers = random.whole(1, 3);
+  const exportMs = random.whole(200, 2_500);
   const plans = Array.from({ length: random.whole(1, 2) }, (_, index) =>
     planOf(random, `plan${index}`, 'schedule'),
   );
@@ -72,16 +75,16 @@ export function generate(seed: string): Scenario {
     for (let left = random.whole(least, most); left > 0; left -= 1) actions.push(make());
   };
   const atMs = () => random.whole(0, troubleMs);
-  add(0, 5, () => ({ kind: 'upstream-fault', atMs: 0, fault: faultOf(random) }));
-  add(0, 4, () => networkOf(random, atMs()));
-  add(0, 2, () => ({
+  add(1, 8, () => ({ kind: 'upstream-fault', atMs: 0, fault: faultOf(random) }));
+  add(1, 8, () => networkOf(random, atMs()));
+  add(0, 3, () => ({
     kind: 's3',
     atMs: atMs(),
     harm: random.pick(['slow-down', 'error', 'lose-answer', 'break']),
     requests: random.whole(1, 12),
   }));
-  add(0, 3, () => processOf(random, atMs(), workers));
-  add(0, 2, () => ({
+  add(0, 4, () => processOf(random, atMs(), workers));
+  add(0, 3, () => ({
     kind: 'operator',
     atMs: atMs(),
     command: random.pick(['cancel', 'cancel', 'retry']),
@@ -89,7 +92,7 @@ export function generate(seed: string): Scenario {
   }));
   if (random.chance(0.15)) actions.push({ kind: 'expiry', atMs: atMs() });
   actions.sort((a, b) => a.atMs - b.atMs);
-  return { seed, sink: random.chance(0.3) ? 'folder' : 'bucket', workers, plans, actions };
+  return { seed, sink: random.chance(0.3) ? 'folder' : 'bucket', workers, exportMs, plans, actions };
 }
 
 function planOf(random: Random, name: string, how: Plan['how']): Plan {
@@ -97,7 +100,7 @@ function planOf(random: Random, name: string, how: Plan['how']): Plan {
     name,
     how,
     windowMs: random.pick([15 * minute, 60 * minute, 1440 * minute]),
-    windows: random.whole(1, 4),
+    windows: random.whole(2, 8),
     delete: random.pick(['files', 'files', 'files-and-job', 'nothing']),
     split: random.chance(0.4),
     namesByJob: random.chance(0.5),
