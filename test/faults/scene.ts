@@ -35,7 +35,7 @@ export interface Scene {
   readonly config: string;
   readonly worker: Running;
   /** Waits until everything is done, and checks that all of it arrived and nothing was used up. */
-  finish(): Promise<void>;
+  readonly finish: () => Promise<void>;
 }
 
 /** Starts an arena with eight hourly windows of one definition, and a worker on it. Ends with the test. */

@@ -173,7 +173,7 @@ class Link {
   #bytes = 0;
   #met = false;
   /** Resolves when the link may go on; undefined while it may. */
-  #hold: PromiseWithResolvers<void> | undefined;
+  #hold: PromiseWithResolvers<undefined> | undefined;
 
   constructor(
     client: Socket,
@@ -210,11 +210,11 @@ class Link {
   }
 
   freeze(): void {
-    this.#hold ??= Promise.withResolvers<void>();
+    this.#hold ??= Promise.withResolvers<undefined>();
   }
 
   thaw(): void {
-    this.#hold?.resolve();
+    this.#hold?.resolve(undefined);
     this.#hold = undefined;
   }
 

@@ -146,11 +146,11 @@ class Company {
     this.#places[action.worker] = action.harm === 'stop' ? worker : this.#hire();
   }
 
-  #expectEnd({ code }: { code: number | null }, { pid, said }: Running): void {
+  #expectEnd({ code }: { code: number | null }, worker: Running): void {
     // Before it listens for signals, one ends it as it ends any process.
-    const early = code === null && !said().includes('worker is running');
+    const early = code === null && !worker.said().includes('worker is running');
     if (code !== 0 && !early)
-      this.#violations.push(`processes: worker ${pid} ended with ${code ?? 'a signal'}`);
+      this.#violations.push(`processes: worker ${worker.pid} ended with ${code ?? 'a signal'}`);
   }
 
   /** Whoever has ended by itself, such as one that could not reach Postgres when it started, is followed by another. */
