@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { audit } from '../auditor/rules.ts';
 import type { Expectation } from '../auditor/facts.ts';
-import type { Running } from '../e2e/processes.ts';
+import type { Ended, Running } from '../e2e/processes.ts';
 import { prefix, startArena, until } from '../faults/arena.ts';
 import type { Arena, Ground } from '../faults/arena.ts';
 import { lastWindows } from '../faults/windows.ts';
@@ -46,9 +46,9 @@ export async function play(scenario: Scenario, ground: Ground): Promise<Outcome>
     const company = new Company(arena, stage.config, scenario.workers, violations, count);
     const backfills = stage.backfills.map((args) => arena.start(stage.config, ...args));
     await until('a worker was running', () => company.isWorking, endMs);
-    await playActions(scenario, arena, company, stage, count);
+    await playActions(scenario, arena, company, stage, violations, count);
     await mend(arena, company);
-    for (const backfill of backfills) await backfill.ended;
+    for (const backfill of backfills) await endOf(backfill);
     await conclude(arena, stage, violations);
     await company.dismiss();
     await sweepUp(arena, stage);
@@ -71,6 +71,22 @@ export async function play(scenario: Scenario, ground: Ground): Promise<Outcome>
   const said = violations.length > 0 ? arena.said() : '';
   await arena.stop();
   return { scenario, violations, faults: tally, runs, files, bytes, tookMs: performance.now() - begun, said };
+}
+
+/** How a process ended. Rejects when it has not for three minutes: nothing of ours may hang. */
+async function endOf(process: Running): Promise<Ended> {
+  const limit = new AbortController();
+  const late = sleep(endMs, undefined, { signal: limit.signal }).then(
+    () => {
+      throw new Error(`processes: ${process.pid} ${process.command} does not end`);
+    },
+    () => new Promise<never>(() => undefined),
+  );
+  try {
+    return await Promise.race([process.ended, late]);
+  } finally {
+    limit.abort();
+  }
 }
 
 interface Stage {
@@ -140,7 +156,7 @@ class Company {
     const signal = ({ kill: 'SIGKILL', term: 'SIGTERM', stop: 'SIGSTOP' } as const)[action.harm];
     this.#count(signal);
     worker.signal(signal);
-    if (action.harm === 'term') this.#expectEnd(await worker.ended, worker);
+    if (action.harm === 'term') this.#expectEnd(await endOf(worker), worker);
     await sleep(action.forMs);
     if (action.harm === 'stop') worker.signal('SIGCONT');
     this.#places[action.worker] = action.harm === 'stop' ? worker : this.#hire();
@@ -163,7 +179,7 @@ class Company {
 
   async dismiss(): Promise<void> {
     for (const worker of this.#places) worker?.signal('SIGTERM');
-    for (const worker of this.#places) if (worker) this.#expectEnd(await worker.ended, worker);
+    for (const worker of this.#places) if (worker) this.#expectEnd(await endOf(worker), worker);
   }
 }
 
@@ -172,13 +188,18 @@ async function playActions(
   arena: Arena,
   company: Company,
   stage: Stage,
+  violations: string[],
   count: (kind: string, by?: number) => void,
 ): Promise<void> {
   const begun = performance.now();
   const under: Promise<void>[] = [];
   for (const action of scenario.actions) {
     await sleep(Math.max(0, action.atMs - (performance.now() - begun)));
-    under.push(act(action, scenario, arena, company, stage, count));
+    under.push(
+      act(action, scenario, arena, company, stage, count).catch((error: unknown) => {
+        violations.push(`driver: ${error instanceof Error ? error.message : String(error)}`);
+      }),
+    );
   }
   await sleep(Math.max(0, Math.min(troubleMs, lastOf(scenario)) - (performance.now() - begun)));
   await Promise.all(under);
@@ -280,7 +301,7 @@ async function order(
   );
   const id = fitting[Math.floor(pick * fitting.length)]?.id;
   if (id === undefined) return;
-  const { code } = await arena.run(stage.config, command, String(id));
+  const { code } = await endOf(arena.start(stage.config, command, String(id)));
   count(`operator ${command}`);
   // Postgres may have been cut off in the middle of it: then nobody knows whether it took effect.
   if (code === 0) stage.orders.set(id, { command, sure: true });
@@ -303,7 +324,7 @@ const final = `('done', 'cancelled', 'failed')`;
 /** Lets the work end: what failed is retried as an operator would, backfills are repeated until they are through. */
 async function conclude(arena: Arena, stage: Stage, violations: string[]): Promise<void> {
   for (const args of stage.backfills) {
-    const { code } = await arena.run(stage.config, ...args, '--timeout', '2m');
+    const { code } = await endOf(arena.start(stage.config, ...args, '--timeout', '2m'));
     if (code !== 0 && code !== 3)
       violations.push(`processes: ${args.join(' ')} ended with ${code ?? 'a signal'}`);
   }
@@ -332,7 +353,7 @@ async function conclude(arena: Arena, stage: Stage, violations: string[]): Promi
     );
     if (failed.length === 0) return;
     for (const { id } of failed) {
-      const { code } = await arena.run(stage.config, 'retry', String(id));
+      const { code } = await endOf(arena.start(stage.config, 'retry', String(id)));
       if (code !== 0) violations.push(`operator: retry ${id} ended with ${code ?? 'a signal'}`);
     }
   }
@@ -341,7 +362,7 @@ async function conclude(arena: Arena, stage: Stage, violations: string[]): Promi
 /** What a worker does each minute, and when it starts: aborts uploads that nobody will continue. */
 async function sweepUp(arena: Arena, stage: Stage): Promise<void> {
   const left = await arena.sql('select 1 from udm_sync.uploads');
-  if (left.length > 0) await arena.run(stage.config, 'run');
+  if (left.length > 0) await endOf(arena.start(stage.config, 'run'));
 }
 
 /** What must come out: every window is done, but for those that an operator has cancelled. */
