@@ -116,7 +116,6 @@ export class Queue {
       registerInstance: supervise,
     });
     boss.on('error', (error) => logger.warn({ reason: describeError(error) }, 'queue error'));
-    await boss.start();
     const settings = {
       notify: true,
       heartbeatSeconds,
@@ -128,10 +127,17 @@ export class Queue {
       retentionSeconds: tenYears,
       deleteAfterSeconds: 60 * 60,
     };
-    for (const name of queueNames) {
-      await boss.createQueue(name, { ...settings, policy: 'exclusive' });
-      // A queue that an earlier version made keeps its settings otherwise.
-      await boss.updateQueue(name, settings);
+    try {
+      await boss.start();
+      for (const name of queueNames) {
+        await boss.createQueue(name, { ...settings, policy: 'exclusive' });
+        // A queue that an earlier version made keeps its settings otherwise.
+        await boss.updateQueue(name, settings);
+      }
+    } catch (error) {
+      // What it had begun (timers, connections) would keep the process alive.
+      await boss.stop({ graceful: false, close: true }).catch(() => undefined);
+      throw error;
     }
     return new Queue(boss, logger);
   }

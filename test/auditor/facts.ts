@@ -168,7 +168,7 @@ export async function collectFacts(sources: Sources): Promise<Facts> {
     ),
     queue: await rows<QueueRow>(
       `select (data->>'runId')::int as "runId" from udm_sync_queue.job
-       where name in ('step', 'transfer') and state < 'completed'`,
+       where name in ('step', 'transfer', 'transfer-small') and state < 'completed'`,
     ),
     uploads: await rows<UploadRow>(
       `select f.run_id::int as "runId", f.id::int as "fileId"

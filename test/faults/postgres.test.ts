@@ -54,6 +54,17 @@ test('Postgres is in a black hole for a while: connections hang, and new ones ge
   expect(worker.said()).toContain('Query read timeout');
 }, 150_000);
 
+test('a command whose queue cannot be opened says so and ends', async () => {
+  const { arena, config, worker } = await startScene({ ground });
+  worker.signal('SIGKILL');
+  await worker.ended;
+  // Half-way: the queue's timers and connections are there already.
+  await arena.sql('alter function udm_sync_queue.create_queue(text, jsonb) rename to create_queue_no_more');
+  const { code, stderr } = await arena.run(config, 'run');
+  expect(stderr).toContain('ERR_DATABASE');
+  expect(code).toBe(1);
+}, 60_000);
+
 test('without a setting of their own, our connections give up on a query after a while', () => {
   expect(withTimeLimit('postgres://u:p@h/d')).toBe('postgres://u:p@h/d?query_timeout=90000');
   expect(withTimeLimit('postgres://h/d?sslmode=require')).toBe(
