@@ -188,6 +188,7 @@ export async function startArena(options: ArenaOptions): Promise<Arena> {
     },
     // Many workers run at once on this machine.
     page: { enabled: false },
+    metrics: { port: 0 },
     worker: {
       shutdownGrace: '1s',
       poll: { min: '100ms', max: '300ms' },
