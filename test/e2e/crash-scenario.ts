@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, vi } from 'vitest';
 import { z } from 'zod';
 import type { CrashPoint, Effect } from '../../src/crash-points.ts';
-import type { Adopted, Expectation } from './facts.ts';
+import type { Adopted, Expectation } from '../auditor/facts.ts';
 import { atPoint, journeys } from './journeys.ts';
 import type { Stage } from './journeys.ts';
 import type { Running } from './processes.ts';

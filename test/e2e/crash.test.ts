@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { effects } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
-import { audit } from './audit.ts';
+import { audit } from '../auditor/rules.ts';
 import { modes, play } from './crash-scenario.ts';
 import type { Mode, Outcome } from './crash-scenario.ts';
 import { startWorld } from './world.ts';
