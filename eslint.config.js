@@ -16,7 +16,9 @@ const arrows = {
   transfer: ['udm', 'sinks'],
   jobs: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue'],
   page: ['config', 'store', 'jobs'],
-  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page'],
+  // What it tells is in Postgres: history has every transition, whichever process made it.
+  notify: ['config', 'store'],
+  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page', 'notify'],
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { sql } from 'drizzle-orm';
 import { describeError } from '../errors.ts';
 import { startWorker } from '../jobs/worker.ts';
+import { startNotifier } from '../notify/notifier.ts';
 import { exitCodes } from './exit-codes.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
@@ -42,6 +43,7 @@ export async function workerCommand(options: WorkerOptions): Promise<number> {
 async function work({ config, logger, pipeline }: Session, healthFile: string, interrupt: Interrupt) {
   const definitions = Object.values(config.definitions);
   const worker = await startWorker(pipeline, { schedules: definitions });
+  const notifier = startNotifier(pipeline);
   const beat = async () => {
     try {
       await pipeline.db.execute(sql`select 1`);
@@ -59,5 +61,6 @@ async function work({ config, logger, pipeline }: Session, healthFile: string, i
   logger.info({ signal: interrupt.received() }, 'stopping: finishing or handing back work under way');
   clearInterval(timer);
   await worker.stop(config.worker.shutdownGraceMs);
+  await notifier.stop();
   logger.info('worker has stopped');
 }
