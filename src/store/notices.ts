@@ -48,7 +48,7 @@ export async function noteHistory(tx: Transaction, webhook: WebhookRow, filter: 
   const lines = (where: string, kind: string) => sql`
     select h.id, h.at, h.run_id, h.file_id, h.reason, ${sql.raw(kind)} as kind
     from udm_sync.history h, bounds
-    where h.at > bounds.begin and (${sql.raw(where)})`;
+    where h.at >= bounds.begin and (${sql.raw(where)})`;
   await tx.execute(sql`
     with bounds as materialized (
       select greatest(${since.toISOString()}::timestamptz, scanned_until - ${overlap},
