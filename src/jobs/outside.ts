@@ -3,6 +3,7 @@ import { UdmSyncError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { createSink } from '../sinks/index.ts';
 import type { Sink } from '../sinks/sink.ts';
+import { traceCall } from '../tracing.ts';
 import { createUdmClient } from '../udm/client.ts';
 import type { UdmClient } from '../udm/types.ts';
 
@@ -21,6 +22,7 @@ export function openUpstream(config: Config, name: string, logger: Logger): UdmC
       allowPrivateAddresses: tenant.download.allowPrivateAddresses,
     },
     logger,
+    onCall: traceCall,
   });
 }
 

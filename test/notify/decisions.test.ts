@@ -231,7 +231,7 @@ describe('the settings', () => {
     [{ url: 'planted' }, /url: must be an https/],
     [{ on: ['run-fialed'] }, /on: must be a list of some of run-failed, gap/],
     [{ template: '{nmae}' }, /template: has \{nmae\}, which is no placeholder; known are \{kind\}/],
-    [{ tenants: ['acem'] }, /tenants: must be the name of one of tenants; did you mean acme/],
+    [{ tenants: ['acem'] }, /tenants: must be the name of one of tenants; known are acme/],
     [{ definitions: ['daily'] }, /definitions: must be the name of one of definitions/],
     [{ groupFor: '2h' }, /groupFor: must be a duration from 0s to 1h/],
   ])('%j is a mistake', async (more, expected) => {

@@ -53,7 +53,7 @@ async function begin(settings: Record<string, unknown> = {}) {
   const closing: (() => Promise<unknown>)[] = [];
   const process = async (who: string): Promise<NotifierDeps> => {
     const { db, close } = await openDatabase(database.url, 4, logger);
-    closing.push(close);
+    closing.push(async () => (db.$client.ended ? undefined : close()));
     return { config, db, logger, who };
   };
   cleanup.push(
@@ -262,7 +262,6 @@ describe('how it is told', () => {
     const { receiver, rows, look, failedRun, lines, kinds } = await begin({ giveUpAfter: '1h' });
     receiver.next.push(500);
     await failedRun();
-    await rows.sql(`update udm_sync.history set at = at - interval '1 second'`);
     await look();
     await rows.sql(`update udm_sync.webhooks set next_try_at = null`);
     await rows.sql(`update udm_sync.notices set created_at = created_at - interval '61 minutes'`);
