@@ -17,7 +17,9 @@ const arrows = {
   jobs: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue'],
   page: ['config', 'store', 'jobs'],
   metrics: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs'],
-  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page', 'metrics'],
+  // What it tells is in Postgres: history has every transition, whichever process made it.
+  notify: ['config', 'store'],
+  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page', 'metrics', 'notify'],
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 

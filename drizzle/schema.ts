@@ -314,6 +314,73 @@ export const history = udmSync.table(
       .where(
         sql`to_state in ('failed', 'dead', 'lost', 'vanished') or (from_state = 'transferring' and to_state = 'waiting')`,
       ),
+    // For notifications: what was said of a run without a change of its state.
+    index('history_said')
+      .on(t.at)
+      .where(sql`subject = 'run' and from_state = to_state`),
     check('history_subject', oneOf('subject', ['run', 'export', 'file'])),
+  ],
+);
+
+export const noticeKinds = [
+  'run-failed',
+  'gap',
+  'expiry-warning',
+  'expiry-critical',
+  'file-dead',
+  'file-lost',
+  'recovered',
+] as const;
+export type NoticeKind = (typeof noticeKinds)[number];
+
+/** One row for each webhook of the config: how far history was read for it, and who sends to it now. */
+export const webhooks = udmSync.table('webhooks', {
+  name: text('name').primaryKey(),
+  since: instant('since').notNull(),
+  scannedUntil: instant('scanned_until').notNull(),
+  claim: text('claim'),
+  claimedUntil: instant('claimed_until'),
+  lastSentAt: instant('last_sent_at'),
+  failures: integer('failures').notNull().default(0),
+  nextTryAt: instant('next_try_at'),
+  reason: text('reason'),
+});
+
+/** One row for each thing that a webhook is to be told, or was. */
+export const notices = udmSync.table(
+  'notices',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    webhook: text('webhook').notNull(),
+    identity: text('identity').notNull(),
+    kind: text('kind', { enum: noticeKinds }).notNull(),
+    definition: text('definition').notNull(),
+    tenant: text('tenant').notNull(),
+    runId: bigint('run_id', { mode: 'number' }),
+    windowFrom: instant('window_from'),
+    windowTo: instant('window_to'),
+    file: text('file'),
+    reason: text('reason'),
+    happenedAt: instant('happened_at').notNull(),
+    createdAt: instant('created_at')
+      .notNull()
+      .default(sql`clock_timestamp()`),
+    message: text('message'),
+    attempts: integer('attempts').notNull().default(0),
+    sentAt: instant('sent_at'),
+    givenUpAt: instant('given_up_at'),
+    overAt: instant('over_at'),
+  },
+  (t) => [
+    // History is read with an overlap: what is known already is refused here.
+    uniqueIndex('notices_identity').on(t.webhook, t.identity),
+    index('notices_unsent')
+      .on(t.webhook, t.id)
+      .where(sql`sent_at is null and given_up_at is null`),
+    index('notices_open')
+      .on(t.webhook, t.runId)
+      .where(sql`over_at is null`),
+    index('notices_created').on(t.createdAt),
+    check('notices_kind', oneOf('kind', noticeKinds)),
   ],
 );

@@ -156,6 +156,23 @@ export function buildProgram(exit: (code: number) => void): Command {
       exit(await (await import('./sweep.ts')).sweepCommand(names, self.optsWithGlobals<SweepOptions>())),
     );
 
+  withJson(
+    command(
+      program,
+      'notify-test',
+      'send a test message to the webhooks, and say what came back',
+      'udm-sync notify-test ops',
+    ),
+  )
+    .argument('[name]', 'the webhook; all if none is named')
+    .action(async (name: string | undefined, _: unknown, self: Command) =>
+      exit(
+        await (
+          await import('./notify-test.ts')
+        ).notifyTestCommand(name, self.optsWithGlobals<GlobalOptions>()),
+      ),
+    );
+
   const cipher = command(
     program,
     'cipher',

@@ -5,6 +5,7 @@ import { startWorker } from '../jobs/worker.ts';
 import { createPulse } from '../metrics/pulse.ts';
 import type { Pulse } from '../metrics/pulse.ts';
 import { serveMetrics } from '../metrics/serve.ts';
+import { startNotifier } from '../notify/notifier.ts';
 import { exitCodes } from './exit-codes.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
@@ -67,6 +68,7 @@ async function turn(
     schedules: definitions,
     keepHistoryMs: config.history.keepMs,
   });
+  const notifier = startNotifier(pipeline);
   let beating = false;
   const beat = async () => {
     // A connection that hangs is no turn, and is not hidden by the turns after it.
@@ -90,6 +92,7 @@ async function turn(
   logger.info({ signal: interrupt.received() }, 'stopping: finishing or handing back work under way');
   // The loop turns on meanwhile: a liveness probe must not cut it short.
   await worker.stop(config.worker.shutdownGraceMs);
+  await notifier.stop();
   clearInterval(timer);
   logger.info('worker has stopped');
 }

@@ -20,7 +20,7 @@ import type { Window } from './window-samples.ts';
  * @param now for `windows.start`
  */
 export function crossCheck(tree: unknown, now: Date): Finding[] {
-  const named = ['tenants', 'sinks', 'definitions'] as const;
+  const named = ['tenants', 'sinks', 'definitions', 'notifications'] as const;
   const rendered = new Map<string, string | undefined>();
   return [
     ...named.flatMap((collection) => checkNames(collection, entriesOf(tree, collection))),
@@ -29,6 +29,7 @@ export function crossCheck(tree: unknown, now: Date): Finding[] {
       checkDefinition({ tree, now, rendered }, name, definition),
     ),
     ...checkSharedTitles(entriesOf(tree, 'definitions')),
+    ...entriesOf(tree, 'notifications').flatMap(([name, webhook]) => checkFilters(tree, name, webhook)),
     ...checkOrder(tree, ['worker', 'poll'], 'min', 'max', '5s', '2m'),
     ...checkRetention(tree),
     ...checkHistory(tree),
@@ -85,6 +86,15 @@ function checkDefinition(context: Context, name: string, definition: Mapping): F
     ...checkOrder(tree, [...path, 'retry'], 'minDelay', 'maxDelay', '30s', '30m'),
     ...checkTexts(context, path, definition, start),
   ];
+}
+
+/** A filter by a name that does not exist would silence a webhook. */
+function checkFilters(tree: unknown, name: string, webhook: Mapping): Finding[] {
+  return (['tenants', 'definitions'] as const).flatMap((filter) => {
+    const wanted = webhook[filter];
+    const names: unknown[] = Array.isArray(wanted) ? wanted : [];
+    return names.flatMap((each) => checkName(tree, ['notifications', name, filter], filter, each));
+  });
 }
 
 function checkName(tree: unknown, path: readonly string[], collection: string, name: unknown): Finding[] {

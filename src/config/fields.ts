@@ -242,6 +242,33 @@ export function postgresUrl() {
   );
 }
 
+/** Where a webhook listens: https, or http on this machine. Secret as a whole: its path or query is the credential. */
+export function webhookUrl() {
+  const json = { type: 'string', minLength: 1, writeOnly: true };
+  const allowed =
+    'an https:// address without user and password (http:// for loopback only), as text in quotes or in a file that urlFile names';
+  return field(json, allowed, (value) => {
+    if (typeof value !== 'string' || !URL.canParse(value.trim())) return undefined;
+    const url = new URL(value.trim());
+    if (url.username || url.password || !url.hostname) return undefined;
+    const safe = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+    return safe ? url.href : undefined;
+  });
+}
+
+/** A list of some of these words, or one text with commas between. */
+export function choices<const T extends string>(known: readonly T[]) {
+  const json = {
+    anyOf: [{ type: 'array', items: { enum: known }, minItems: 1, uniqueItems: true }, { type: 'string' }],
+  };
+  return field(json, `a list of some of ${known.join(', ')}`, (value): T[] | undefined => {
+    const items: unknown = typeof value === 'string' ? value.split(',').map((entry) => entry.trim()) : value;
+    if (!Array.isArray(items) || items.length === 0) return undefined;
+    const words = known.filter((word) => items.includes(word));
+    return words.length === items.length ? words : undefined;
+  });
+}
+
 function parseUrl(value: unknown): URL | undefined {
   if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
   const url = new URL(value);

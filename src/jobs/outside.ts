@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts';
 import { createSink } from '../sinks/index.ts';
 import type { S3SinkDeps } from '../sinks/s3.ts';
 import type { Sink } from '../sinks/sink.ts';
+import { traceCall } from '../tracing.ts';
 import { createUdmClient } from '../udm/client.ts';
 import type { CallReport } from '../udm/http.ts';
 import type { UdmClient } from '../udm/types.ts';
@@ -28,7 +29,10 @@ export function openUpstream(
       allowPrivateAddresses: tenant.download.allowPrivateAddresses,
     },
     logger,
-    ...(onCall ? { onCall } : {}),
+    onCall: (call) => {
+      traceCall(call);
+      onCall?.(call);
+    },
   });
 }
 
