@@ -142,7 +142,11 @@ async function once(pipeline: Pipeline, batch: Batch, file: File, attempt: numbe
 
 /** GET /v10/files/{name}: where the bytes are, for a few minutes. */
 async function locate(upstream: UdmClient, name: string, signal: AbortSignal): Promise<PresignedUrl> {
-  const url = await upstream.locateFile(name, signal);
+  const url = await upstream.locateFile(name, signal).catch(async (error: unknown) => {
+    // A list carries names that a path cannot: it is asked for as a list of one.
+    if (!(error instanceof UdmSyncError && error.code === 'ERR_UDM_NAME')) throw error;
+    return (await upstream.presignFiles([name], signal)).urls.get(name);
+  });
   if (url) return url;
   throw new UdmSyncError('ERR_FILE_MISSING', `The upstream has no file ${JSON.stringify(name)}.`, {
     hint: 'It may have been deleted there by somebody, or its 30 days are over.',

@@ -21,7 +21,8 @@ function filesFor(job: JobView, { from }: JobWindow): FileSpec[] {
   const stem = `${definition}-${at.toISOString().replaceAll(/[:.]/g, '')}`;
   if (definition === 'dotted')
     return [
-      { name: `../${stem}.smime`, size: 10 },
+      // No path can carry it, and no list.
+      { name: `../${stem},1.smime`, size: 10 },
       { name: `${stem}.smime`, size: 10 },
     ];
   // In two parts of at least 5 MiB.
