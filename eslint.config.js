@@ -16,7 +16,8 @@ const arrows = {
   transfer: ['udm', 'sinks'],
   jobs: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue'],
   page: ['config', 'store', 'jobs'],
-  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page'],
+  report: ['config', 'store', 'jobs', 'page'],
+  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page', 'report'],
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 

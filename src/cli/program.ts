@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { BackfillOptions } from './backfill.ts';
 import { defaultHealthFile } from './health-file.ts';
 import type { HealthOptions } from './health.ts';
+import type { ReportOptions } from './report-command.ts';
 import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
@@ -108,6 +109,21 @@ export function buildProgram(exit: (code: number) => void): Command {
       .action(async (id: string, _: unknown, self: Command) =>
         exit(await (await import('./runs.ts'))[execute](id, self.optsWithGlobals<GlobalOptions>())),
       );
+
+  command(
+    program,
+    'report',
+    'what was transferred, verified, deleted upstream, missed and lost, as evidence',
+    'udm-sync report --from 2026-01-01 --to 2026-02-01 --output january.html',
+  )
+    .requiredOption('--from <instant>', 'windows that begin then or later (UTC)')
+    .requiredOption('--to <instant>', 'and before this (UTC)')
+    .option('--definition <name>', 'only of this definition')
+    .option('--format <format>', "json, csv or html (default: by the output's ending, else json)")
+    .option('--output <file>', 'where to write it; - is stdout', '-')
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./report-command.ts')).reportCommand(self.optsWithGlobals<ReportOptions>())),
+    );
 
   withJson(
     command(

@@ -23,6 +23,7 @@ const commands = [
   'run-history',
   'retry',
   'cancel',
+  'report',
   'doctor',
   'cipher',
   'cipher show',
