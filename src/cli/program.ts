@@ -7,6 +7,7 @@ import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
+import type { StatusOptions } from './status.ts';
 import type { WorkerOptions } from './worker.ts';
 
 // Each command is loaded when it is called: a probe every few seconds should not pay for the AWS SDK.
@@ -85,9 +86,11 @@ export function buildProgram(exit: (code: number) => void): Command {
 
   withJson(
     command(program, 'status', 'is my data safe? what is missing, at risk, under way', 'udm-sync status'),
-  ).action(async (_: unknown, self: Command) =>
-    exit(await (await import('./status.ts')).statusCommand(self.optsWithGlobals<GlobalOptions>())),
-  );
+  )
+    .option('--watch [interval]', 'show it again every so often (default: 5s) until interrupted')
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./status.ts')).statusCommand(self.optsWithGlobals<StatusOptions>())),
+    );
 
   withJson(
     command(program, 'runs', 'list runs, newest window first', 'udm-sync runs --state failed --limit 20'),
@@ -196,6 +199,17 @@ export function buildProgram(exit: (code: number) => void): Command {
     .option('--health-file <file>', 'where the worker notes it', defaultHealthFile)
     .action(async (_: unknown, self: Command) =>
       exit(await (await import('./health.ts')).healthCommand(self.optsWithGlobals<HealthOptions>())),
+    );
+
+  command(
+    program,
+    'completion',
+    'a script that lets your shell complete commands and options',
+    'source <(udm-sync completion bash)',
+  )
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(async (shell: string) =>
+      exit((await import('./completion.ts')).completionCommand(shell, program)),
     );
 
   return program;
