@@ -33,6 +33,7 @@ const commands = [
   'config print',
   'config schema',
   'health',
+  'completion',
 ];
 
 test('every command is in the list, its help has an example, and docs/cli.md has each of its options', async () => {
