@@ -23,6 +23,7 @@ export const stdoutOutput: ReportOutput = {
  * @throws UsageError when it cannot be made there, before anything else was done
  */
 export async function fileOutput(flag: string, path: string): Promise<ReportOutput> {
+  if (path === '') throw new UsageError(`${flag} is ""; it must be the name of a file, or - for stdout.`);
   const temporary = `${path}.${process.pid}.tmp`;
   const known = await stat(path).catch(() => undefined);
   if (known?.isDirectory())
