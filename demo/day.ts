@@ -186,6 +186,7 @@ async function typed(folder: string, command: string): Promise<void> {
   });
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => tell(text));
-  const [code]: unknown[] = await once(child, 'close');
+  const ended: unknown[] = await once(child, 'close');
+  const code = ended[0];
   if (code !== 0) tell(`(exit code ${String(code)})\n`);
 }

@@ -1,7 +1,8 @@
 import { humanBytes } from '../format.ts';
 import { readAssets } from '../page/assets.ts';
 import { activityChart } from '../page/charts.ts';
-import { Html, html } from '../page/html.ts';
+import { html } from '../page/html.ts';
+import type { Html } from '../page/html.ts';
 import { badge, grouped, instant, windowText } from '../page/layout.ts';
 import { printable } from '../printable.ts';
 import { entriesWithFiles, isOpen, outcomes } from './entries.ts';
