@@ -26,7 +26,9 @@ test('docs/a-day-in-the-life.md is what `npm run day` prints', { timeout: 400_00
 
 test('a document that tells of another day is told apart', () => {
   const document = '# Day\n\n## One\n\nWords.\n\n```console\n$ a\nold\n```\n\n## Words only\n';
-  expect(withTranscript(document, '\n## One\n\n$ a\nnew $& $1\n')).toBe(document.replace('old', () => 'new $& $1'));
+  expect(withTranscript(document, '\n## One\n\n$ a\nnew $& $1\n')).toBe(
+    document.replace('old', () => 'new $& $1'),
+  );
   expect(() => withTranscript(document, '\n## Two\n\n$ b\n')).toThrow('no section "One"');
   expect(() => withTranscript(document, '\n## One\n\n$ a\n\n## Two\n\n$ b\n')).toThrow('no section "Two"');
   expect(steady('at 2026-11-24T22:23:13Z, in 3m 2s')).toBe(steady('at 2026-12-01T00:00:00.123Z, in 9d'));
