@@ -46,6 +46,8 @@ COPY migrations ./migrations
 COPY --from=build /app/dist ./dist
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
+# The worker's metrics and probes; nothing else listens.
+EXPOSE 9464
 # Kubernetes has its own probes, and a probe of ours would run beside every one-off command.
 HEALTHCHECK NONE
 # Node is process 1 and answers signals itself: no shell, no init in between.

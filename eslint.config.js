@@ -17,7 +17,22 @@ const arrows = {
   jobs: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue'],
   page: ['config', 'store', 'jobs'],
   report: ['config', 'store', 'jobs', 'page'],
-  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page', 'report'],
+  metrics: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs'],
+  // What it tells is in Postgres: history has every transition, whichever process made it.
+  notify: ['config', 'store'],
+  cli: [
+    'udm',
+    'sinks',
+    'transfer',
+    'config',
+    'store',
+    'queue',
+    'jobs',
+    'page',
+    'report',
+    'metrics',
+    'notify',
+  ],
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 

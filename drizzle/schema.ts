@@ -80,6 +80,7 @@ export const runs = udmSync.table(
     createdAt: instant('created_at').notNull().defaultNow(),
     updatedAt: instant('updated_at').notNull().defaultNow(),
     finishedAt: instant('finished_at'),
+    prunedAt: instant('pruned_at'),
   },
   (t) => [
     // Two runs never share a folder in the sink.
@@ -93,13 +94,23 @@ export const runs = udmSync.table(
       .on(t.tenant, t.adoptedEntry)
       .where(sql`adopted_entry is not null`),
     index('runs_definition_window_from').on(t.definition, t.windowFrom),
-    index('runs_definition_window_to').on(t.definition, t.windowTo),
-    index('runs_failed')
-      .on(t.definition, t.windowFrom)
-      .where(sql`state = 'failed'`),
-    index('runs_unfinished')
-      .on(t.definition, t.state)
-      .where(sql`state not in ('done', 'cancelled', 'failed')`),
+    // What windows cover, from the index alone.
+    index('runs_coverage')
+      .on(t.definition, t.windowFrom, t.windowTo)
+      .where(sql`origin <> 'adopt'`),
+    // Both ends of the stretch that a schedule has planned, however much was backfilled besides.
+    index('runs_scheduled')
+      .on(t.definition, t.windowFrom, t.windowTo)
+      .where(sql`origin = 'schedule'`),
+    // Counts by state, the few that are in a rare state, and how far a definition is done.
+    index('runs_state').on(t.state, t.definition, t.windowTo),
+    index('runs_last_success')
+      .on(t.definition, t.finishedAt)
+      .where(sql`state = 'done'`),
+    index('runs_window').on(t.windowFrom, t.id),
+    index('runs_unpruned')
+      .on(t.finishedAt, t.id)
+      .where(sql`state in ('done', 'cancelled') and pruned_at is null`),
     check('runs_window', sql`window_from < window_to`),
     check('runs_state', oneOf('state', runStates)),
     check('runs_origin', oneOf('origin', runOrigins)),
@@ -230,6 +241,9 @@ export const files = udmSync.table(
       .where(sql`verified_at is not null`),
     // For its search: the beginning of a name, whatever the database's collation.
     index('files_name').on(t.name.op('text_pattern_ops')),
+    index('files_unsafe')
+      .on(t.runId, t.state)
+      .where(sql`state in ('waiting', 'transferring', 'dead', 'lost')`),
     check('files_state', oneOf('state', fileStates)),
     check('files_proof', oneOf('proof', proofLevels)),
     check('files_expiry_raised', oneOf('expiry_raised', expiryLevels)),
@@ -301,6 +315,73 @@ export const history = udmSync.table(
       .where(
         sql`to_state in ('failed', 'dead', 'lost', 'vanished') or (from_state = 'transferring' and to_state = 'waiting')`,
       ),
+    // For notifications: what was said of a run without a change of its state.
+    index('history_said')
+      .on(t.at)
+      .where(sql`subject = 'run' and from_state = to_state`),
     check('history_subject', oneOf('subject', ['run', 'export', 'file'])),
+  ],
+);
+
+export const noticeKinds = [
+  'run-failed',
+  'gap',
+  'expiry-warning',
+  'expiry-critical',
+  'file-dead',
+  'file-lost',
+  'recovered',
+] as const;
+export type NoticeKind = (typeof noticeKinds)[number];
+
+/** One row for each webhook of the config: how far history was read for it, and who sends to it now. */
+export const webhooks = udmSync.table('webhooks', {
+  name: text('name').primaryKey(),
+  since: instant('since').notNull(),
+  scannedUntil: instant('scanned_until').notNull(),
+  claim: text('claim'),
+  claimedUntil: instant('claimed_until'),
+  lastSentAt: instant('last_sent_at'),
+  failures: integer('failures').notNull().default(0),
+  nextTryAt: instant('next_try_at'),
+  reason: text('reason'),
+});
+
+/** One row for each thing that a webhook is to be told, or was. */
+export const notices = udmSync.table(
+  'notices',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    webhook: text('webhook').notNull(),
+    identity: text('identity').notNull(),
+    kind: text('kind', { enum: noticeKinds }).notNull(),
+    definition: text('definition').notNull(),
+    tenant: text('tenant').notNull(),
+    runId: bigint('run_id', { mode: 'number' }),
+    windowFrom: instant('window_from'),
+    windowTo: instant('window_to'),
+    file: text('file'),
+    reason: text('reason'),
+    happenedAt: instant('happened_at').notNull(),
+    createdAt: instant('created_at')
+      .notNull()
+      .default(sql`clock_timestamp()`),
+    message: text('message'),
+    attempts: integer('attempts').notNull().default(0),
+    sentAt: instant('sent_at'),
+    givenUpAt: instant('given_up_at'),
+    overAt: instant('over_at'),
+  },
+  (t) => [
+    // History is read with an overlap: what is known already is refused here.
+    uniqueIndex('notices_identity').on(t.webhook, t.identity),
+    index('notices_unsent')
+      .on(t.webhook, t.id)
+      .where(sql`sent_at is null and given_up_at is null`),
+    index('notices_open')
+      .on(t.webhook, t.runId)
+      .where(sql`over_at is null`),
+    index('notices_created').on(t.createdAt),
+    check('notices_kind', oneOf('kind', noticeKinds)),
   ],
 );

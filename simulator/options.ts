@@ -57,6 +57,8 @@ export interface SimulatorOptions {
   readonly port?: number;
   /** Port of the S3 origin; 0 (default) takes a free one. */
   readonly originPort?: number;
+  /** What pre-signed URLs begin with, if somebody stands in front of the origin; default its own address. */
+  readonly originAddress?: string;
   readonly tenants?: readonly TenantCredentials[];
   /** Where the simulated clock starts; default now. */
   readonly startAt?: Date | number;
@@ -90,7 +92,7 @@ export interface SimulatorOptions {
   readonly fileSize?: readonly [number, number];
   /** What metadata and history say of a file's size; undefined leaves the size out. Default the truth. */
   readonly announcedSize?: (file: FileSpec) => number | undefined;
-  /** A JSONL file that gets a line for every request before its answer, and one after it. */
+  /** A JSONL file that gets a line for every request before its answer, one after it, and one for every fact. */
   readonly logFile?: string;
 }
 

@@ -41,6 +41,53 @@ export interface RequestRecord {
   outcome: 'pending' | 'answered' | 'cut' | 'client-gone';
 }
 
+/** What happened to the tenant's jobs and files. Times are simulated, ISO. */
+export type Fact =
+  | {
+      readonly fact: 'job-made';
+      readonly tenant: string;
+      readonly job: string;
+      readonly title: string;
+      readonly at: string;
+    }
+  /** A run of it is over, which made a history entry. */
+  | {
+      readonly fact: 'job-ended';
+      readonly job: string;
+      readonly history: string;
+      readonly state: string;
+      readonly at: string;
+    }
+  | {
+      readonly fact: 'job-deleted';
+      readonly job: string;
+      readonly by: 'client' | 'vendor';
+      readonly at: string;
+    }
+  /** A history entry, and with it whatever files it had. */
+  | { readonly fact: 'history-deleted'; readonly job: string; readonly history: string; readonly at: string }
+  /** With `seed`, all that decides the bytes. A file that changes is made again, in a new generation. */
+  | {
+      readonly fact: 'file-made';
+      readonly seed: string;
+      readonly tenant: string;
+      readonly name: string;
+      readonly generation: number;
+      /** Bytes. */
+      readonly size: number;
+      readonly job: string | undefined;
+      readonly history: string | undefined;
+      readonly at: string;
+    }
+  | {
+      readonly fact: 'file-deleted';
+      readonly tenant: string;
+      readonly name: string;
+      readonly generation: number;
+      readonly by: 'client' | 'vendor';
+      readonly at: string;
+    };
+
 /**
  * Keeps every request, and appends it to a file when asked to. The line of a request is written, unbuffered,
  * before its answer leaves, so whatever a killed client saw answered is in the file.
@@ -103,6 +150,11 @@ export class RequestLog {
       bytesSent: record.bytesSent,
       outcome: record.outcome,
     });
+  }
+
+  /** Something that no request says by itself: a job or a file came to be, ended or went. */
+  note(fact: Fact): void {
+    this.#append({ event: 'fact', ...fact });
   }
 
   close(): void {

@@ -77,12 +77,15 @@ const MAX_HEADER_BYTES = 2 * 1024 * 1024;
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const settings = resolveSettings(options);
   const clock = createClock(Number(options.startAt ?? Date.now()), options.speed ?? 1);
-  const tenants = settings.tenants.map((credentials) => new Tenant(credentials, settings, clock));
+  const log = new RequestLog(options.logFile);
+  const tenants = settings.tenants.map(
+    (credentials) => new Tenant(credentials, settings, clock, (fact) => log.note(fact)),
+  );
   const world: World = {
     settings,
     clock,
     faults: new Faults(),
-    log: new RequestLog(options.logFile),
+    log,
     tenants,
     tokens: new Tokens(clock, settings.tokenLifetime),
     shaper: new Shaper(settings),
@@ -91,7 +94,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   const origin = await listen(options.originPort ?? 0, (req, res) => serveOrigin(world, req, res));
   const api = await listen(options.port ?? 0, (req, res) =>
-    req.url?.startsWith(CONTROL_PREFIX) ? serveControl(sim, req, res) : serveApi(world, origin.url, req, res),
+    req.url?.startsWith(CONTROL_PREFIX)
+      ? serveControl(sim, req, res)
+      : serveApi(world, options.originAddress ?? origin.url, req, res),
   ).catch(async (error: unknown) => {
     await origin.close();
     throw error;

@@ -4,6 +4,7 @@ import type { ContentKey } from './content.ts';
 import { defaultFiles } from './default-files.ts';
 import type { JobRequest } from './job-request.ts';
 import type { FileSpec, Settings, TenantCredentials } from './options.ts';
+import type { Fact } from './records.ts';
 
 /** What will go wrong with a job, decided when it was created. */
 export interface JobFate {
@@ -88,11 +89,18 @@ export class Tenant {
   certificate: Certificate | undefined;
   readonly #settings: Settings;
   readonly #clock: SimClock;
+  readonly #note: (fact: Fact) => void;
   readonly #generations = new Map<string, number>();
   #lastId = 100_000;
 
-  constructor(credentials: TenantCredentials, settings: Settings, clock: SimClock) {
+  constructor(
+    credentials: TenantCredentials,
+    settings: Settings,
+    clock: SimClock,
+    note: (fact: Fact) => void,
+  ) {
     this.credentials = credentials;
+    this.#note = note;
     this.#settings = settings;
     this.#clock = clock;
     if (settings.certificate) {
@@ -113,6 +121,13 @@ export class Tenant {
       deletedBy: undefined,
     };
     this.jobs.push(job);
+    this.#note({
+      fact: 'job-made',
+      tenant: this.credentials.name,
+      job: job.id,
+      title: request.title,
+      at: iso(job.createdAt),
+    });
     this.settle();
     return job;
   }
@@ -175,10 +190,7 @@ export class Tenant {
     }
     for (const file of this.files) {
       const due = file.createdAt + this.#settings.fileLifetime;
-      if (file.deletedAt === undefined && due <= now) {
-        file.deletedAt = due;
-        file.deletedBy = 'vendor';
-      }
+      if (file.deletedAt === undefined && due <= now) this.#remove(file, 'vendor', due);
     }
   }
 
@@ -220,23 +232,20 @@ export class Tenant {
     const names = this.filesOf(run).map((file) => file.name);
     for (const name of names) this.deleteFile(name);
     run.deletedAt = this.#clock.now();
+    this.#note({ fact: 'history-deleted', job: run.jobId, history: run.id, at: iso(run.deletedAt) });
     return names;
   }
 
   /** Deletes a job, its history and their files; answers the names of those files. */
   deleteJob(job: Job): string[] {
-    job.deletedAt = this.#clock.now();
-    job.deletedBy = 'client';
+    this.#removeJob(job, 'client', this.#clock.now());
     return job.runs.filter((run) => run.deletedAt === undefined).flatMap((run) => this.deleteRun(run));
   }
 
   /** Deletes the object of this name, and with it every entry that points to it. */
   deleteFile(name: string): boolean {
     const gone = this.liveFiles().filter((file) => file.name === name);
-    for (const file of gone) {
-      file.deletedAt = this.#clock.now();
-      file.deletedBy = 'client';
-    }
+    for (const file of gone) this.#remove(file, 'client', this.#clock.now());
     return gone.length > 0;
   }
 
@@ -244,6 +253,7 @@ export class Tenant {
   changeFile(file: StoredFile): void {
     file.generation = this.#nextGeneration(file.name);
     file.lastModified = this.#clock.now();
+    this.#noteMade(file, file.lastModified);
   }
 
   addFile(file: LooseFile): void {
@@ -303,8 +313,7 @@ export class Tenant {
       case 'job-vanishes':
         this.#end(run, 'failed', at, 'vanished');
         run.deletedAt = at;
-        job.deletedAt = at;
-        job.deletedBy = 'vendor';
+        this.#removeJob(job, 'vendor', at);
     }
   }
 
@@ -339,7 +348,7 @@ export class Tenant {
     at: number,
     origin: Pick<StoredFile, 'historyId' | 'jobId' | 'jobTitle' | 'source' | 'type'>,
   ): void {
-    this.files.push({
+    const file: StoredFile = {
       ...origin,
       name: spec.name,
       size: spec.size,
@@ -349,13 +358,50 @@ export class Tenant {
       lastModified: at,
       deletedAt: undefined,
       deletedBy: undefined,
-    });
+    };
+    this.files.push(file);
+    this.#noteMade(file, at);
   }
 
   #end(run: Run, state: RunState, at: number, reason: string | undefined): void {
     run.state = state;
     run.endedAt = at;
     run.reason = reason;
+    this.#note({ fact: 'job-ended', job: run.jobId, history: run.id, state, at: iso(at) });
+  }
+
+  #removeJob(job: Job, by: 'client' | 'vendor', at: number): void {
+    job.deletedAt = at;
+    job.deletedBy = by;
+    this.#note({ fact: 'job-deleted', job: job.id, by, at: iso(at) });
+  }
+
+  #remove(file: StoredFile, by: 'client' | 'vendor', at: number): void {
+    file.deletedAt = at;
+    file.deletedBy = by;
+    const { name, generation } = file;
+    this.#note({
+      fact: 'file-deleted',
+      tenant: this.credentials.name,
+      name,
+      generation,
+      by,
+      at: iso(at),
+    });
+  }
+
+  #noteMade({ name, generation, size, jobId, historyId }: StoredFile, at: number): void {
+    this.#note({
+      fact: 'file-made',
+      seed: this.#settings.seed,
+      tenant: this.credentials.name,
+      name,
+      generation,
+      size,
+      job: jobId,
+      history: historyId,
+      at: iso(at),
+    });
   }
 
   #workDone(run: Run): number {
@@ -386,3 +432,5 @@ export function liveRun(job: Job): Run | undefined {
 export function isLive(run: Run): boolean {
   return run.state === 'running' || run.state === 'suspended' || run.state === 'unknown';
 }
+
+const iso = (time: number) => new Date(time).toISOString();

@@ -45,6 +45,10 @@ export const effects = [
   'manifest',
   'delete-files',
   'note-deleted',
+  'note-expiry',
+  'note-look',
+  'note-look-failed',
+  'adopt-entries',
   'delete-history',
   'delete-job',
 ] as const;

@@ -1,4 +1,4 @@
-import type { Config, DefinitionConfig } from '../config/config.ts';
+import type { Config, DefinitionConfig, SinkConfig } from '../config/config.ts';
 import { nearest } from '../config/did-you-mean.ts';
 import { parseDuration } from '../config/duration.ts';
 import { date } from '../config/fields.ts';
@@ -39,11 +39,19 @@ export function wholeNumberOf(name: string, value: string, min: number, max: num
 }
 
 export function definitionNamed(config: Config, name: string): DefinitionConfig {
-  const definition = Object.hasOwn(config.definitions, name) ? config.definitions[name] : undefined;
-  if (definition) return definition;
-  const names = Object.keys(config.definitions);
+  return named('definition', config.definitions, name);
+}
+
+export function sinkNamed(config: Config, name: string): SinkConfig {
+  return named('sink', config.sinks, name);
+}
+
+function named<T>(what: string, entries: Readonly<Record<string, T>>, name: string): T {
+  const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
+  if (entry !== undefined) return entry;
+  const names = Object.keys(entries);
   const near = nearest(name, names);
   throw new UsageError(
-    `There is no definition "${name}"${near === undefined ? '.' : `; did you mean "${near}"?`} The config has: ${names.join(', ')}.`,
+    `There is no ${what} "${name}"${near === undefined ? '.' : `; did you mean "${near}"?`} The config has: ${names.join(', ')}.`,
   );
 }

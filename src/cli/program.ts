@@ -3,11 +3,14 @@ import type { BackfillOptions } from './backfill.ts';
 import { defaultHealthFile } from './health-file.ts';
 import type { HealthOptions } from './health.ts';
 import type { ReportOptions } from './report-command.ts';
+import type { PruneOptions } from './prune.ts';
 import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
 import type { StatusOptions } from './status.ts';
+import type { SweepOptions } from './sweep.ts';
+import type { VerifyOptions } from './verify.ts';
 import type { WorkerOptions } from './worker.ts';
 
 // Each command is loaded when it is called: a probe every few seconds should not pay for the AWS SDK.
@@ -139,6 +142,56 @@ export function buildProgram(exit: (code: number) => void): Command {
     exit(await (await import('./doctor.ts')).doctorCommand(self.optsWithGlobals<GlobalOptions>())),
   );
 
+  withJson(
+    command(
+      program,
+      'verify',
+      'does the sink still hold what was stored? changes nothing',
+      'udm-sync verify contacts-hourly --from 2026-01-01 --deep',
+    ),
+  )
+    .argument('[definition...]', 'definitions to verify; all if none is named')
+    .option('--run <id...>', 'only these runs')
+    .option('--from <instant>', 'only windows that reach beyond it (UTC)')
+    .option('--to <instant>', 'only windows that begin before it (UTC)')
+    .option('--deep', 'also read every file back')
+    .option('--concurrency <n>', 'calls to sinks under way at once', '16')
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./verify.ts')).verifyCommand(names, self.optsWithGlobals<VerifyOptions>())),
+    );
+
+  withJson(
+    command(
+      program,
+      'sweep',
+      'abort unfinished uploads that nobody will continue; they are invisible, and paid for',
+      'udm-sync sweep --dry-run',
+    ),
+  )
+    .argument('[sink...]', 'sinks to sweep; all if none is named')
+    .option('--older-than <duration>', 'how old an upload must be that Postgres does not know', '24h')
+    .option('--dry-run', 'only count what would be aborted')
+    .action(async (names: string[], _: unknown, self: Command) =>
+      exit(await (await import('./sweep.ts')).sweepCommand(names, self.optsWithGlobals<SweepOptions>())),
+    );
+
+  withJson(
+    command(
+      program,
+      'notify-test',
+      'send a test message to the webhooks, and say what came back',
+      'udm-sync notify-test ops',
+    ),
+  )
+    .argument('[name]', 'the webhook; all if none is named')
+    .action(async (name: string | undefined, _: unknown, self: Command) =>
+      exit(
+        await (
+          await import('./notify-test.ts')
+        ).notifyTestCommand(name, self.optsWithGlobals<GlobalOptions>()),
+      ),
+    );
+
   const cipher = command(
     program,
     'cipher',
@@ -168,6 +221,20 @@ export function buildProgram(exit: (code: number) => void): Command {
           await import('./cipher.ts')
         ).cipherUploadCommand(file, tenant, self.optsWithGlobals<GlobalOptions>()),
       ),
+    );
+
+  withJson(
+    command(
+      program,
+      'prune',
+      'delete the details of old runs from Postgres; their windows still count as done',
+      'udm-sync prune --older-than 400d --dry-run',
+    ),
+  )
+    .option('--older-than <duration>', 'of runs that finished so long ago (default: history.keep, else 400d)')
+    .option('--dry-run', 'only count what would go')
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./prune.ts')).pruneCommand(self.optsWithGlobals<PruneOptions>())),
     );
 
   withJson(command(program, 'migrate', 'bring the database to this version', 'udm-sync migrate')).action(

@@ -63,16 +63,12 @@ function describe(event: PipelineEvent): string | undefined {
       return event.planned > 0
         ? `${event.definition}: schedule fired, ${counted(event.planned, 'window')} to export`
         : undefined;
-    case 'planned':
-      return undefined;
     case 'run':
       return `${label(event.run)}: ${event.to}${event.reason === undefined ? '' : ` (${event.reason})`}`;
     case 'progress':
       return event.progress === undefined
         ? undefined
         : `${label(event.run)}: export at ${Math.round(event.progress)} %`;
-    case 'bytes':
-      return undefined;
     case 'file':
       return event.state === 'verified'
         ? `${label(event.run)}: ${event.name} stored and verified, ${humanBytes(event.bytes)}`
@@ -81,6 +77,8 @@ function describe(event: PipelineEvent): string | undefined {
       return `${label(event.run)}: ${event.level.toUpperCase()}: ${counted(event.files, 'file')} not safe yet, deleted upstream from ${utc(event.soonest)}`;
     case 'deleted':
       return `${label(event.run)}: deleted ${counted(event.files, 'verified file')} upstream`;
+    default:
+      return undefined;
   }
 }
 

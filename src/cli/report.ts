@@ -19,6 +19,7 @@ export function runJson(run: Run): Record<string, unknown> {
     createdAt: run.createdAt.toISOString(),
     updatedAt: run.updatedAt.toISOString(),
     finishedAt: run.finishedAt?.toISOString() ?? null,
+    prunedAt: run.prunedAt?.toISOString() ?? null,
   };
 }
 

@@ -9,7 +9,7 @@ import { historyOfRun } from '../store/history.ts';
 import { findRun, listRuns } from '../store/runs.ts';
 import { definitionNamed, runIdOf, wholeNumberOf } from './arguments.ts';
 import { exitCodes } from './exit-codes.ts';
-import { humanBytes, print, printJson, table } from './output.ts';
+import { humanBytes, print, printJson, table, utc } from './output.ts';
 import { printRuns, runJson, showPlace } from './report.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
@@ -51,12 +51,14 @@ export function runHistoryCommand(id: string, options: GlobalOptions): Promise<n
     if (options.json) {
       printJson({
         ...runJson(run),
-        upstream: last && {
-          jobId: last.upstreamJobId,
-          historyId: last.upstreamHistoryId,
-          status: last.statusWord,
-          progress: last.progress,
-        },
+        upstream: last
+          ? {
+              jobId: last.upstreamJobId,
+              historyId: last.upstreamHistoryId,
+              status: last.statusWord,
+              progress: last.progress,
+            }
+          : null,
         files: files.map((file) => ({
           name: file.name,
           key: file.key,
@@ -84,6 +86,11 @@ export function runHistoryCommand(id: string, options: GlobalOptions): Promise<n
     }
     print(`Run ${run.id}: ${run.definition} ${showPlace(run)}, ${run.state}, attempt ${run.attempt}`);
     if (run.reason !== null) print(printable(run.reason));
+    if (run.prunedAt)
+      print(
+        `Its files and history were pruned at ${utc(run.prunedAt)}` +
+          (run.manifestKey === null ? '.' : `; in the sink, ${run.manifestKey} still tells of its files.`),
+      );
     if (last)
       print(
         printable(
@@ -107,6 +114,7 @@ export function runHistoryCommand(id: string, options: GlobalOptions): Promise<n
         ),
       );
     }
+    if (lines.length === 0) return;
     print();
     print(
       table(

@@ -11,6 +11,7 @@ import { migrateDatabase, pendingMigrations } from '../store/migrate.ts';
 import { comeIn } from '../store/presence.ts';
 import { dataDirectory } from './open-config.ts';
 import { counted } from './output.ts';
+import { startTraces } from './traces.ts';
 
 export interface DatabaseSession {
   readonly url: string;
@@ -85,6 +86,7 @@ export async function inSession<T>(
   options: SessionOptions,
   action: (session: Session) => Promise<T>,
 ): Promise<T> {
+  const traces = options.working ? await startTraces(process.env, logger) : undefined;
   const session = await openSession(config, logger, options);
   try {
     return await action(session);
@@ -92,6 +94,7 @@ export async function inSession<T>(
     throw error instanceof DrizzleQueryError ? databaseError(session.url, error) : error;
   } finally {
     await session.close();
+    await traces?.stop();
   }
 }
 

@@ -8,7 +8,7 @@ import type { Database } from '../store/database.ts';
 import { printable } from '../printable.ts';
 import { expirySummaryOf } from '../store/expiry.ts';
 import type { ExpirySummary } from '../store/expiry.ts';
-import { listRuns, unfinishedStates } from '../store/runs.ts';
+import { listRuns, strugglingRuns } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { filesAtRisk } from '../store/status.ts';
 import type { FilesAtRisk } from '../store/status.ts';
@@ -22,7 +22,7 @@ import { inSession } from './session.ts';
 import { onInterrupt } from './signals.ts';
 import { repeatedly, watchInterval } from './watch.ts';
 
-interface Status {
+export interface Status {
   readonly now: Date;
   readonly definitions: readonly Standing[];
   readonly files: FilesAtRisk;
@@ -81,17 +81,17 @@ async function watchStatus(options: StatusOptions, intervalMs: number): Promise<
   return exitCodes.interrupted;
 }
 
-async function readStatus(db: Database, config: Config): Promise<Status> {
+/** Everything that `status` shows. */
+export async function readStatus(db: Database, config: Config): Promise<Status> {
   const configured = Object.values(config.definitions);
   const now = await databaseNow(db);
-  const unfinished = await listRuns(db, { states: unfinishedStates, limit: 10_000 });
   return {
     now,
     definitions: await readStandings(db, configured, now),
     files: await filesAtRisk(db),
     expiry: await expirySummaryOf(db, expiryBounds(config.retention, now)),
     failed: await listRuns(db, { states: ['failed'], limit: shownRuns }),
-    struggling: unfinished.filter((run) => run.stepFailures > 0).slice(0, shownRuns),
+    struggling: await strugglingRuns(db, shownRuns),
   };
 }
 

@@ -2,6 +2,7 @@ import type { DefinitionConfig } from '../config/config.ts';
 import type { OpenPipeline } from '../jobs/pipeline.ts';
 import { checkSink, checkUpstream } from '../jobs/preflight.ts';
 import { startWorker } from '../jobs/worker.ts';
+import { startNotifier } from '../notify/notifier.ts';
 import { printableLines } from '../printable.ts';
 import { finalStates, runsById } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
@@ -31,6 +32,7 @@ const lookEveryMs = 500;
 export async function workUntilDone(pipeline: OpenPipeline, options: WorkOptions): Promise<WorkResult> {
   const { interrupt, timeoutMs } = options;
   const worker = await startWorker(pipeline, { schedules: [] });
+  const notifier = startNotifier(pipeline);
   const deadline = timeoutMs === undefined ? Infinity : performance.now() + timeoutMs;
   const ids = new Set<number>();
   let runs: Run[] = [];
@@ -47,6 +49,8 @@ export async function workUntilDone(pipeline: OpenPipeline, options: WorkOptions
     }
   } finally {
     await worker.stop(pipeline.config.worker.shutdownGraceMs);
+    // The next process may come in an hour.
+    await notifier.stop({ tellAll: true });
   }
   runs = await runsById(pipeline.db, [...ids]);
   return { runs, exitCode: exitCodeOf(runs, more, interrupt.signal.aborted) };

@@ -10,6 +10,9 @@ export interface Config {
   readonly worker: WorkerConfig;
   readonly retention: RetentionConfig;
   readonly page: PageConfig;
+  readonly metrics: MetricsConfig;
+  readonly history: HistoryConfig;
+  readonly notifications: Readonly<Record<string, WebhookConfig>>;
   readonly log: LogConfig;
 }
 
@@ -170,6 +173,8 @@ export interface WorkerConfig {
   readonly createSettleMs: number;
   /** How long the list of files must have stood still before it counts as whole. */
   readonly collectSettleMs: number;
+  /** How old an unfinished upload must be to count as leaked, when Postgres does not know it; 0: none ever does. */
+  readonly sweepAfterMs: number;
 }
 
 /** How long the vendor keeps a file, and how long before its end one that is not safe yet is spoken of. */
@@ -189,6 +194,53 @@ export interface PageConfig {
   readonly allowedHosts: readonly string[];
   /** Whoever knows it may retry and cancel runs. Absent: the page is read-only. */
   readonly token?: string;
+}
+
+export interface MetricsConfig {
+  /** TCP port of `worker`; 0: it serves nothing. */
+  readonly port: number;
+  readonly host: string;
+}
+
+export interface HistoryConfig {
+  /** How long after its end a run's details stay in Postgres. Absent: for ever, or until `udm-sync prune`. */
+  readonly keepMs?: number;
+}
+
+/** What a webhook may be told of. */
+export const noticeKinds = [
+  'run-failed',
+  'gap',
+  'expiry-warning',
+  'expiry-critical',
+  'file-dead',
+  'file-lost',
+  'recovered',
+] as const;
+export type NoticeKind = (typeof noticeKinds)[number];
+
+export interface WebhookConfig {
+  readonly name: string;
+  /** Secret as a whole: whoever knows it may post. */
+  readonly url: string;
+  readonly format: 'json' | 'slack';
+  readonly on: readonly NoticeKind[];
+  /** One line of a message; `renderTemplate` fills it in. Absent: the usual words. */
+  readonly template?: string;
+  /** How long what happens is gathered before it is told. */
+  readonly groupForMs: number;
+  /** Shortest time between two messages. */
+  readonly minIntervalMs: number;
+  /** Deadline of one request. */
+  readonly timeoutMs: number;
+  /** What could not be told for so long is given up. */
+  readonly giveUpAfterMs: number;
+  /** How much later than it should be a definition's next success may come. */
+  readonly gapGraceMs: number;
+  /** Empty: all. */
+  readonly tenants: readonly string[];
+  /** Empty: all. */
+  readonly definitions: readonly string[];
 }
 
 export interface LogConfig {

@@ -20,7 +20,7 @@ import type { Window } from './window-samples.ts';
  * @param now for `windows.start`
  */
 export function crossCheck(tree: unknown, now: Date): Finding[] {
-  const named = ['tenants', 'sinks', 'definitions'] as const;
+  const named = ['tenants', 'sinks', 'definitions', 'notifications'] as const;
   const rendered = new Map<string, string | undefined>();
   return [
     ...named.flatMap((collection) => checkNames(collection, entriesOf(tree, collection))),
@@ -29,8 +29,10 @@ export function crossCheck(tree: unknown, now: Date): Finding[] {
       checkDefinition({ tree, now, rendered }, name, definition),
     ),
     ...checkSharedTitles(entriesOf(tree, 'definitions')),
+    ...entriesOf(tree, 'notifications').flatMap(([name, webhook]) => checkFilters(tree, name, webhook)),
     ...checkOrder(tree, ['worker', 'poll'], 'min', 'max', '5s', '2m'),
     ...checkRetention(tree),
+    ...checkHistory(tree),
   ];
 }
 
@@ -86,6 +88,15 @@ function checkDefinition(context: Context, name: string, definition: Mapping): F
   ];
 }
 
+/** A filter by a name that does not exist would silence a webhook. */
+function checkFilters(tree: unknown, name: string, webhook: Mapping): Finding[] {
+  return (['tenants', 'definitions'] as const).flatMap((filter) => {
+    const wanted = webhook[filter];
+    const names: unknown[] = Array.isArray(wanted) ? wanted : [];
+    return names.flatMap((each) => checkName(tree, ['notifications', name, filter], filter, each));
+  });
+}
+
 function checkName(tree: unknown, path: readonly string[], collection: string, name: unknown): Finding[] {
   if (typeof name !== 'string' || name === '') return [];
   const names = entriesOf(tree, collection).map(([known]) => known);
@@ -111,6 +122,8 @@ function checkOrder(
   ];
 }
 
+const tenDaysMs = 864_000_000;
+
 /** A warning comes before the critical one, and both within the time that files are kept. */
 function checkRetention(tree: unknown): Finding[] {
   const below = (shorter: string, longer: string, usualShorter: string, usualLonger: string): Finding[] => {
@@ -125,6 +138,19 @@ function checkRetention(tree: unknown): Finding[] {
     ];
   };
   return [...below('criticalAt', 'warnAt', '3d', '10d'), ...below('warnAt', 'keepFor', '10d', '30d')];
+}
+
+/** What is known of a file must outlast the file: the vendor may be late, and clocks may differ. */
+function checkHistory(tree: unknown): Finding[] {
+  const keep = parseDuration(valueAt(tree, ['history', 'keep']));
+  const keepFor = parseDuration(valueAt(tree, ['retention', 'keepFor']) ?? '30d');
+  if (keep === undefined || keepFor === undefined || keep >= keepFor + tenDaysMs) return [];
+  return [
+    {
+      path: ['history', 'keep'],
+      message: `must be at least ten days longer than retention.keepFor, which is ${formatDuration(keepFor)}`,
+    },
+  ];
 }
 
 /** Keys and dates must tell every window from every other. */

@@ -65,6 +65,18 @@ export function number(minimum: number, maximum: number, whole = true) {
   });
 }
 
+/** A TCP port to listen on; 0 for none, which may also be written as false. */
+export function port() {
+  const json = { anyOf: [{ type: 'integer', minimum: 0, maximum: 65_535 }, { const: false }, reference] };
+  return field(json, 'a port from 1 to 65535, or 0 or false for none', (value) => {
+    if (value === false || value === 'false') return 0;
+    const read = typeof value === 'string' && /^\d{1,5}$/.test(value.trim()) ? Number(value) : value;
+    return typeof read === 'number' && Number.isInteger(read) && read >= 0 && read <= 65_535
+      ? read
+      : undefined;
+  });
+}
+
 export function flag() {
   return field({ anyOf: [{ type: 'boolean' }, reference] }, 'true or false', (value) => {
     if (value === 'true') return true;
@@ -228,6 +240,33 @@ export function postgresUrl() {
   return field(json, 'a connection string such as postgres://user:password@host:5432/database', (value) =>
     typeof value === 'string' && /^postgres(ql)?:\/\//.test(value) && URL.canParse(value) ? value : undefined,
   );
+}
+
+/** Where a webhook listens: https, or http on this machine. Secret as a whole: its path or query is the credential. */
+export function webhookUrl() {
+  const json = { type: 'string', minLength: 1, writeOnly: true };
+  const allowed =
+    'an https:// address without user and password (http:// for loopback only), as text in quotes or in a file that urlFile names';
+  return field(json, allowed, (value) => {
+    if (typeof value !== 'string' || !URL.canParse(value.trim())) return undefined;
+    const url = new URL(value.trim());
+    if (url.username || url.password || !url.hostname) return undefined;
+    const safe = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+    return safe ? url.href : undefined;
+  });
+}
+
+/** A list of some of these words, or one text with commas between. */
+export function choices<const T extends string>(known: readonly T[]) {
+  const json = {
+    anyOf: [{ type: 'array', items: { enum: known }, minItems: 1, uniqueItems: true }, { type: 'string' }],
+  };
+  return field(json, `a list of some of ${known.join(', ')}`, (value): T[] | undefined => {
+    const items: unknown = typeof value === 'string' ? value.split(',').map((entry) => entry.trim()) : value;
+    if (!Array.isArray(items) || items.length === 0) return undefined;
+    const words = known.filter((word) => items.includes(word));
+    return words.length === items.length ? words : undefined;
+  });
 }
 
 function parseUrl(value: unknown): URL | undefined {

@@ -18,7 +18,7 @@ function maskBelow(value: unknown, path: readonly PropertyKey[]): unknown {
       Object.entries(value).map(([key, child]) => [key, maskBelow(child, [...path, key])]),
     );
   if (typeof value !== 'string' || nodeAt(path)?.writeOnly !== true) return value;
-  return path.at(-1) === 'url' ? maskDatabaseUrl(value) : mask;
+  return path[0] === 'database' && path[1] === 'url' ? maskDatabaseUrl(value) : mask;
 }
 
 /** A connection string without what it keeps secret, in the authority or in the query. */

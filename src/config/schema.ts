@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { noticeKinds } from './config.ts';
 import type { StatusWord } from './config.ts';
 import { cronProblem, timeZoneProblem } from './cron.ts';
 import { dateFormatProblem, namedDateFormats } from './date-format.ts';
 import * as is from './fields.ts';
 import { adoptedKeyTemplate, compileKeyTemplate, defaultKeyTemplate } from './key-template.ts';
+import { noticeTemplateProblem } from './notice-template.ts';
 import { titlePatternProblem } from './title-match.ts';
 import { UsageError } from '../errors.ts';
 import { isMapping } from './tree.ts';
@@ -35,15 +37,15 @@ function oneOf<T extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodT
 }
 
 /** Entries by name. The names are checked in cross-checks.ts, so that a wrong one does not hide its entry. */
-function entries<T extends z.ZodType<object>>(what: string, entry: T) {
+function entries<T extends z.ZodType<object>>(what: string, entry: T, minimum: 0 | 1 = 1) {
   const name = z.string().meta({ pattern: namePattern.source });
   return z
     .record(name, entry, { error: (issue) => missing(issue, `must be a mapping of names to ${what}`) })
     .transform((found, context) => {
-      if (Object.keys(found).length === 0) context.addIssue(`must hold at least one of ${what}`);
+      if (Object.keys(found).length < minimum) context.addIssue(`must hold at least one of ${what}`);
       return Object.fromEntries(Object.entries(found).map(([key, value]) => [key, { name: key, ...value }]));
     })
-    .meta({ minProperties: 1 });
+    .meta({ minProperties: minimum });
 }
 
 const database = section({
@@ -344,13 +346,18 @@ const worker = section({
     .duration('0s', '1h')
     .prefault('10s')
     .describe('How long the list of files must stand still.'),
-}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, ...rest }) => ({
+  sweepAfter: is
+    .duration('0s', '30d')
+    .prefault('1d')
+    .describe('Age at which unfinished uploads that nobody continues are aborted, hourly. 0: never.'),
+}).transform(({ memory, bandwidth, shutdownGrace, createSettle, collectSettle, sweepAfter, ...rest }) => ({
   ...rest,
   ...(memory === undefined ? {} : { memoryBytes: memory }),
   ...(bandwidth === undefined ? {} : { bandwidthBytes: bandwidth }),
   shutdownGraceMs: shutdownGrace,
   createSettleMs: createSettle,
   collectSettleMs: collectSettle,
+  sweepAfterMs: sweepAfter,
 }));
 
 const retention = section({
@@ -388,6 +395,62 @@ const page = section({
     .describe('Whoever knows it may retry and cancel runs. Left out: nobody may.'),
 });
 
+const metrics = section({
+  port: is
+    .port()
+    .prefault(9464)
+    .describe('Where the worker serves /metrics, /healthz and /readyz. 0 or false: nowhere.'),
+  host: is
+    .matching(/^[A-Za-z0-9.:_-]+$/, 'an address or host name of this machine, such as 127.0.0.1 or 0.0.0.0')
+    .prefault('127.0.0.1')
+    .describe('Address it listens on. 0.0.0.0: every one.'),
+});
+
+const history = section({
+  keep: is
+    .duration('40d', '3650d')
+    .exactOptional()
+    .describe('Workers prune details of runs that ended longer ago, daily. Left out: they are kept.'),
+}).transform(({ keep }) => (keep === undefined ? {} : { keepMs: keep }));
+const webhook = section({
+  url: is.webhookUrl().describe('Where it listens. Secret as a whole.'),
+  format: is
+    .choice('json', 'slack')
+    .prefault('json')
+    .describe('json: as docs/notifications.md says. slack: for Slack and what understands the same.'),
+  on: is
+    .choices(noticeKinds)
+    .prefault([...noticeKinds])
+    .describe('What it is told of.'),
+  template: is
+    .checked({ example: '{kind}: {text}' }, noticeTemplateProblem)
+    .exactOptional()
+    .describe('One line of a message. Left out: the usual words.'),
+  groupFor: is
+    .duration('0s', '1h')
+    .prefault('30s')
+    .describe('How long what happens is gathered into one message.'),
+  minInterval: is.duration('0s', '1d').prefault('15m').describe('Shortest time between two messages.'),
+  timeout: is.duration('100ms', '1m').prefault('10s').describe('Deadline of one request.'),
+  giveUpAfter: is
+    .duration('1s', '30d')
+    .prefault('1d')
+    .describe('What could not be told for so long is given up.'),
+  gapGrace: is
+    .duration('0s', '31d')
+    .prefault('1h')
+    .describe("How much later than it should be a definition's next success may come."),
+  tenants: is.list(0, 'a list of tenants').prefault([]).describe('Only of these. Empty: of all.'),
+  definitions: is.list(0, 'a list of definitions').prefault([]).describe('Only of these. Empty: of all.'),
+}).transform(({ groupFor, minInterval, timeout, giveUpAfter, gapGrace, ...rest }) => ({
+  ...rest,
+  groupForMs: groupFor,
+  minIntervalMs: minInterval,
+  timeoutMs: timeout,
+  giveUpAfterMs: giveUpAfter,
+  gapGraceMs: gapGrace,
+}));
+
 const log = section({
   level: is
     .choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent')
@@ -410,5 +473,8 @@ export const configSchema = section({
   worker: worker.prefault({}).describe('How much one process does at once, and how fast.'),
   retention: retention.prefault({}).describe('How long the vendor keeps files, and when to warn.'),
   page: page.prefault({}).describe('The status page of the worker.'),
+  metrics: metrics.prefault({}).describe('What a worker tells a monitoring system.'),
+  history: history.prefault({}).describe('How long Postgres remembers the details of runs.'),
+  notifications: entries('webhooks', webhook, 0).prefault({}).describe('Webhooks that are told, by name.'),
   log: log.prefault({}).describe('What is logged, and how.'),
 });

@@ -1,6 +1,7 @@
 import type { AdoptConfig, DefinitionConfig } from '../config/config.ts';
 import { matchesTitle } from '../config/title-match.ts';
 import { plainWord } from '../config/words.ts';
+import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
 import {
   adoptedBy,
@@ -68,18 +69,20 @@ export async function adoptEntries(
       'the history of jobs could not be looked at',
     );
     const next = new Date(begun.now.getTime() + Math.min(retryLookMs, definition.adopt.everyMs));
+    reached('before:note-look-failed');
     await noteLookFailed(pipeline.db, name, reason, next);
+    reached('after:note-look-failed');
     return undefined;
   }
 }
 
 /** Takes the look that is due, so that no other replica does. */
-function begin(
+async function begin(
   { db, config }: Pipeline,
   { name, adopt }: AdoptingDefinition,
   atOnce: boolean,
 ): Promise<{ since: Date; now: Date } | undefined> {
-  return transact(db, async (tx) => {
+  const begun = await transact(db, async (tx) => {
     await lockFor(tx, `plan:${name}`);
     const now = await databaseNow(tx);
     const known = await findAdoption(tx, name);
@@ -87,8 +90,11 @@ function begin(
     // What is older when it is first looked at has no files any more, and was not ours to lose.
     const since = adopt.since ?? known?.since ?? new Date(now.getTime() - config.retention.keepForMs);
     await noteLook(tx, { definition: name, since, nextLookAt: new Date(now.getTime() + adopt.everyMs) });
+    reached('before:note-look');
     return { since, now };
   });
+  reached('after:note-look');
+  return begun;
 }
 
 /** The entries of people's jobs that a definition adopts, oldest first. */
@@ -174,8 +180,10 @@ async function takeUp(
       { matched: entries.length, inProgress: entries.length - finished.length, waiting },
       waiting > 0 ? soon : undefined,
     );
+    reached('before:adopt-entries');
     return runs;
   });
+  reached('after:adopt-entries');
   for (const run of made) announce(pipeline, run);
   return made;
 }

@@ -19,6 +19,7 @@ export async function cancelExport(pipeline: Pipeline, claim: Claim<StepPayload>
   const now = await databaseNow(pipeline.db);
   const columns = sightingColumns(row, seen, now);
   const why = run.reason ?? 'cancelled';
+  const durationMs = now.getTime() - (row.createdAt ?? row.intendedAt).getTime();
 
   if (seen.status === 'completed' && seen.entry) {
     const outcome = run.cancelRequestedAt
@@ -27,6 +28,7 @@ export async function cancelExport(pipeline: Pipeline, claim: Claim<StepPayload>
         { to: 'collecting' as const, nextMs: 0, reason: 'completed before it could be cancelled' };
     await settleStep(pipeline, claim, run, {
       ...outcome,
+      tell: { kind: 'export', run, outcome: 'completed', durationMs },
       also: (tx) => moveExport(tx, row, 'completed', pipeline.who, undefined, columns),
     });
     return;
@@ -35,6 +37,7 @@ export async function cancelExport(pipeline: Pipeline, claim: Claim<StepPayload>
     const outcome = afterFailedExport(pipeline, run, why);
     await settleStep(pipeline, claim, run, {
       ...outcome,
+      tell: { kind: 'export', run, outcome: 'cancelled', durationMs },
       also: async (tx) => {
         await moveExport(tx, row, 'cancelled', pipeline.who, why, columns);
         await outcome.also?.(tx, run);

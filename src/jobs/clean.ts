@@ -10,6 +10,7 @@ import { addFiles, completedExport, listExportFiles } from './collect.ts';
 import { definitionOf, sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
 import { fence } from './fence.ts';
+import { logFileMoves } from './moves.ts';
 import { settleStep } from './settle.ts';
 
 /** As many names as the upstream takes in one list. */
@@ -99,6 +100,7 @@ async function deleteFiles(
       reached('before:note-deleted');
     });
     reached('after:note-deleted');
+    logFileMoves(pipeline.logger, run, gone, { from: 'verified', to: 'deleted' });
     events.emit('event', { kind: 'deleted', run, files: gone.length });
   }
   const [shared] = pending;

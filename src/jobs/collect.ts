@@ -14,6 +14,7 @@ import type { FileMetadata } from '../udm/types.ts';
 import { intoBatches, priorityOf } from './batches.ts';
 import { definitionOf } from './context.ts';
 import type { Pipeline } from './context.ts';
+import { logFileMoves } from './moves.ts';
 import { settleStep } from './settle.ts';
 
 /**
@@ -153,6 +154,7 @@ export async function addFiles(
     pipeline.who,
   );
   await queueTransfers(pipeline, tx, run, added, now);
+  logFileMoves(pipeline.logger, run, added, { to: 'waiting' });
   return added;
 }
 

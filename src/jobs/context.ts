@@ -4,11 +4,13 @@ import type { Config, DefinitionConfig } from '../config/config.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { S3Call } from '../sinks/s3-calls.ts';
 import type { Sink } from '../sinks/sink.ts';
 import type { Database } from '../store/database.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import type { Bandwidth } from '../transfer/bandwidth.ts';
 import type { Lanes } from '../transfer/memory.ts';
+import type { CallReport } from '../udm/http.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Bounds } from './delays.ts';
 
@@ -42,6 +44,10 @@ export type PipelineEvent =
       readonly name: string;
       readonly state: 'verified' | 'failed' | 'dead' | 'lost';
       readonly bytes: number;
+      /** How long the last attempt took, of a verified file. */
+      readonly durationMs?: number;
+      /** Why, of one that is not; see `errorCode`. */
+      readonly code?: string;
     }
   | { readonly kind: 'deleted'; readonly run: Run; readonly files: number }
   /** Files of a run that are not safe yet have come near the time at which the vendor deletes them. */
@@ -55,7 +61,35 @@ export type PipelineEvent =
       readonly bytes: number;
       /** When the first of them is deleted. */
       readonly soonest: Date;
-    };
+    }
+  /** An export has ended upstream, this long after it was asked for. */
+  | {
+      readonly kind: 'export';
+      readonly run: Run;
+      readonly outcome: 'completed' | 'failed' | 'cancelled' | 'vanished';
+      readonly durationMs: number;
+    }
+  /** A step, planning or a look for entries failed. It is tried again, unless this was the last time. */
+  | {
+      readonly kind: 'failed';
+      readonly work: 'plan' | 'adopt' | 'step';
+      readonly definition: string;
+      readonly code: string;
+      readonly final: boolean;
+    }
+  /** Unfinished uploads were looked for and aborted: `settled` and `leaked` as in `SinkSweep`, `leftover` in a run's folder. */
+  | {
+      readonly kind: 'aborted';
+      readonly sink: string;
+      readonly why: 'settled' | 'leaked' | 'leftover';
+      readonly uploads: number;
+      readonly bytes: number;
+    }
+  | { readonly kind: 'sweep-failed'; readonly sink: string; readonly code: string }
+  /** One attempt of a call to the upstream, whatever came of it. */
+  | { readonly kind: 'upstream-call'; readonly tenant: string; readonly call: CallReport }
+  /** One attempt of a call to an S3 sink, whatever came of it. */
+  | { readonly kind: 'sink-call'; readonly sink: string; readonly call: S3Call };
 
 export type PipelineEvents = EventEmitter<{ event: [PipelineEvent] }>;
 

@@ -60,7 +60,8 @@ export async function planExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
   });
   if (begun) {
     reached('after:commit-creating');
-    pipeline.logger.info(logFields(run, { from: 'planned', to: 'creating' }), 'run moved');
+    const attempt = run.attempt + 1;
+    pipeline.logger.info(logFields(run, { attempt, from: 'planned', to: 'creating' }), 'run moved');
     pipeline.events.emit('event', { kind: 'run', run, from: 'planned', to: 'creating', reason: undefined });
   } else {
     const reason = `waiting: ${tenant.limits.exports} exports of ${run.tenant} are running (tenants.${run.tenant}.limits.exports)`;

@@ -1,4 +1,5 @@
 import type { RetentionConfig } from '../config/config.ts';
+import { reached } from '../crash-points.ts';
 import { databaseNow, transact } from '../store/database.ts';
 import { raiseLevels } from '../store/expiry.ts';
 import type { ExpiryBounds, RaisedGroup } from '../store/expiry.ts';
@@ -38,8 +39,10 @@ export async function raiseExpiring(pipeline: Pipeline): Promise<void> {
         reason: sayExpiry(group),
       })),
     );
+    reached('before:note-expiry');
     return found;
   });
+  reached('after:note-expiry');
   for (const { run, group } of raised) {
     const { level, files, bytes, soonest } = group;
     const more = {

@@ -2,12 +2,20 @@ import type { Config, SinkConfig, TenantConfig } from '../config/config.ts';
 import { UdmSyncError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { createSink } from '../sinks/index.ts';
+import type { S3SinkDeps } from '../sinks/s3.ts';
 import type { Sink } from '../sinks/sink.ts';
+import { traceCall } from '../tracing.ts';
 import { createUdmClient } from '../udm/client.ts';
+import type { CallReport } from '../udm/http.ts';
 import type { UdmClient } from '../udm/types.ts';
 
-/** The upstream client of a tenant in the config. */
-export function openUpstream(config: Config, name: string, logger: Logger): UdmClient {
+/** The upstream client of a tenant in the config. `onCall` is told about every attempt of every call. */
+export function openUpstream(
+  config: Config,
+  name: string,
+  logger: Logger,
+  onCall?: (call: CallReport) => void,
+): UdmClient {
   const tenant = tenantNamed(config, name);
   return createUdmClient({
     tenant: name,
@@ -21,6 +29,10 @@ export function openUpstream(config: Config, name: string, logger: Logger): UdmC
       allowPrivateAddresses: tenant.download.allowPrivateAddresses,
     },
     logger,
+    onCall: (call) => {
+      traceCall(call);
+      onCall?.(call);
+    },
   });
 }
 
@@ -32,23 +44,27 @@ export function tenantNamed(config: Config, name: string): TenantConfig {
 }
 
 /** The sink that the config describes. Nothing is contacted until it is used. */
-export function openSink(name: string, settings: SinkConfig): Sink {
+export function openSink(name: string, settings: SinkConfig, deps: S3SinkDeps = {}): Sink {
   if (settings.type === 'filesystem') return createSink(name, settings);
   const { accessKeyId, secretAccessKey, sessionToken, partSizeBytes, ...rest } = settings;
   const given = accessKeyId !== undefined && secretAccessKey !== undefined;
-  return createSink(name, {
-    ...rest,
-    partSize: partSizeBytes,
-    ...(given
-      ? {
-          credentials: {
-            accessKeyId,
-            secretAccessKey,
-            ...(sessionToken === undefined ? {} : { sessionToken }),
-          },
-        }
-      : {}),
-  });
+  return createSink(
+    name,
+    {
+      ...rest,
+      partSize: partSizeBytes,
+      ...(given
+        ? {
+            credentials: {
+              accessKeyId,
+              secretAccessKey,
+              ...(sessionToken === undefined ? {} : { sessionToken }),
+            },
+          }
+        : {}),
+    },
+    deps,
+  );
 }
 
 /** The config has lost what a run needs. */

@@ -10,7 +10,7 @@ import { Bandwidth } from '../transfer/bandwidth.ts';
 import { intoLanes, usualMemory } from '../transfer/memory.ts';
 import type { Lanes } from '../transfer/memory.ts';
 import type { UdmClient } from '../udm/types.ts';
-import type { Pipeline, SinkBinding } from './context.ts';
+import type { Pipeline, PipelineEvents, SinkBinding } from './context.ts';
 import { memoryOfTenant } from './shares.ts';
 import { gone, openSink, openUpstream } from './outside.ts';
 
@@ -42,13 +42,14 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
   const sinks = new Map<string, Sink>();
   const memories = new Map<string, Lanes>();
   const total = config.worker.memoryBytes ?? usualMemory(availableMemory());
+  const events: PipelineEvents = new EventEmitter();
   return {
     config,
     db: database.db,
     queue,
     logger,
     draining,
-    events: new EventEmitter(),
+    events,
     bandwidth: bytesPerSecond === undefined ? undefined : new Bandwidth(bytesPerSecond),
     who: `${hostname()}/${process.pid}/${randomBytes(3).toString('hex')}`,
     memory(tenant) {
@@ -62,14 +63,21 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
     upstream(name) {
       const known = clients.get(name);
       if (known) return known;
-      const client = openUpstream(config, name, logger);
+      const client = openUpstream(config, name, logger, (call) => {
+        events.emit('event', { kind: 'upstream-call', tenant: name, call });
+      });
       clients.set(name, client);
       return client;
     },
     sink(name): SinkBinding {
       const settings = config.sinks[name];
       if (!settings) throw gone('sink', name);
-      const sink = sinks.get(name) ?? openSink(name, settings);
+      const sink =
+        sinks.get(name) ??
+        openSink(name, settings, {
+          log: logger,
+          onCall: (call) => events.emit('event', { kind: 'sink-call', sink: name, call }),
+        });
       sinks.set(name, sink);
       return { sink, verify: settings.verify };
     },

@@ -1,14 +1,15 @@
 import type { DefinitionConfig } from '../config/config.ts';
 import { nextRunAfter } from '../config/cron.ts';
 import { reached } from '../crash-points.ts';
+import { uncovered } from '../store/coverage.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
-import { countUnfinished, insertRuns, runsTouching, scheduledStretch } from '../store/runs.ts';
+import { countUnfinished, insertRuns, scheduledStretch } from '../store/runs.ts';
 import type { NewRun, Run } from '../store/runs.ts';
 import { findSchedule, noteTick } from '../store/schedules.ts';
 import type { Pipeline } from './context.ts';
 import { logFields } from './settle.ts';
-import { cut, dueWindows, subtract } from './windows.ts';
+import { cut, dueWindows, floorToGrid, horizon, subtract } from './windows.ts';
 import type { Window } from './windows.ts';
 
 /**
@@ -59,7 +60,7 @@ async function planned(
     const limit = catchUp - (await countUnfinished(tx, definition.name));
     if (limit <= 0) return [];
     const scheduled = await scheduledStretch(tx, definition.name);
-    const covered = await coveredOutside(tx, definition.name, start, scheduled, now);
+    const covered = await coveredOutside(tx, definition, scheduled, now);
     const due = dueWindows({ now, lengthMs, lagMs, start, scheduled, covered, limit });
     const added = await insertWindows(pipeline, tx, definition, due, 'schedule');
     reached('before:plan');
@@ -73,19 +74,19 @@ async function planned(
 /** What runs cover outside the stretch that schedules have planned: by backfill, or by windows of another length. */
 async function coveredOutside(
   tx: Transaction,
-  definition: string,
-  start: Date | undefined,
+  { name, windows: { lengthMs, lagMs, start } }: DefinitionConfig,
   scheduled: Window | undefined,
   now: Date,
 ): Promise<Window[]> {
-  const runs = await runsTouching(tx, definition, scheduled?.to ?? start ?? new Date(0), now);
-  if (scheduled && start && start < scheduled.from)
-    runs.push(...(await runsTouching(tx, definition, start, scheduled.from)));
-  return runs.map(windowOf);
-}
-
-function windowOf(run: Run): Window {
-  return { from: run.windowFrom, to: run.windowTo };
+  const end = horizon(now, lengthMs, lagMs);
+  const begin = start && floorToGrid(start, lengthMs);
+  const newest = scheduled?.to ?? begin ?? new Date(end.getTime() - lengthMs);
+  const ranges = [{ from: newest, to: end }];
+  if (scheduled && begin) ranges.push({ from: begin, to: scheduled.from });
+  const covered: Window[] = [];
+  for (const range of ranges)
+    if (range.from < range.to) covered.push(...subtract(range, await uncovered(tx, name, range)));
+  return covered;
 }
 
 /** The windows of `range` that no run of the definition covers yet. */
@@ -94,8 +95,8 @@ export async function missingWindows(
   definition: DefinitionConfig,
   range: Window,
 ): Promise<Window[]> {
-  const there = await runsTouching(db, definition.name, range.from, range.to);
-  return subtract(range, there.map(windowOf)).flatMap((gap) => cut(gap, definition.windows.lengthMs));
+  const gaps = await uncovered(db, definition.name, range);
+  return gaps.flatMap((gap) => cut(gap, definition.windows.lengthMs));
 }
 
 /** Plans what of a range no run covers yet, by hand (backfill); nothing when somebody else has planned it meanwhile. */

@@ -62,12 +62,14 @@ export async function pollExport(pipeline: Pipeline, claim: Claim<StepPayload>, 
 }
 
 function decide(pipeline: Pipeline, run: Run, row: Export, seen: Sighting, now: Date): Outcome {
+  const elapsed = now.getTime() - (row.createdAt ?? row.intendedAt).getTime();
   const ended = (
     to: 'completed' | 'failed' | 'cancelled' | 'vanished',
     reason: string | undefined,
     outcome: Outcome,
   ): Outcome => ({
     ...outcome,
+    tell: { kind: 'export', run, outcome: to, durationMs: elapsed },
     also: async (tx) => {
       await moveExport(tx, row, to, pipeline.who, reason);
       await outcome.also?.(tx, run);
@@ -95,7 +97,6 @@ function decide(pipeline: Pipeline, run: Run, row: Export, seen: Sighting, now: 
     return ended('vanished', reason, afterFailedExport(pipeline, run, reason));
   }
   const definition = definitionOf(pipeline, run);
-  const elapsed = now.getTime() - (row.createdAt ?? row.intendedAt).getTime();
   if (elapsed > definition.maxExportDurationMs)
     return {
       to: 'cancelling',

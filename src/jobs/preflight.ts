@@ -18,11 +18,17 @@ const probeFolder = '_udm-sync/doctor';
 export async function checkSink(sink: Sink, signal?: AbortSignal): Promise<void> {
   const body = randomBytes(64);
   const key = `${probeFolder}/${randomBytes(8).toString('hex')}`;
-  await sink.put(key, Readable.from([body]), {
-    length: body.length,
-    contentType: 'application/octet-stream',
-    ...(signal ? { signal } : {}),
-  });
+  try {
+    await sink.put(key, Readable.from([body]), {
+      length: body.length,
+      contentType: 'application/octet-stream',
+      ...(signal ? { signal } : {}),
+    });
+  } catch (error) {
+    // It may lie there all the same, if only the answer was lost. What the put failed with says more.
+    await sink.remove(key).catch(() => undefined);
+    throw error;
+  }
   try {
     await proveStored(sink, key, { bytes: body.length, crc32: crc32(body) }, 'read', signal);
   } finally {

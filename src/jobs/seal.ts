@@ -122,8 +122,16 @@ async function sweepLeftovers(pipeline: Pipeline, run: Run, sink: Sink): Promise
   const folder = (run.manifestKey ?? manifestKeyOf(pipeline, run)).replace(/[^/]+$/, '');
   try {
     const { aborted, bytes } = await sink.sweep(folder, new Date(Date.now() + 86_400_000));
-    if (aborted > 0)
+    if (aborted > 0) {
+      pipeline.events.emit('event', {
+        kind: 'aborted',
+        sink: run.sink,
+        why: 'leftover',
+        uploads: aborted,
+        bytes,
+      });
       pipeline.logger.info(logFields(run, { aborted, bytes }), 'removed unfinished uploads of dead writers');
+    }
   } catch (error) {
     // The files are safe all the same; a lifecycle rule is the net below this.
     const reason = describeError(error);

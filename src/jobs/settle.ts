@@ -8,7 +8,7 @@ import { lockRun, moveRun, patchRun } from '../store/runs.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import { backoff } from './delays.ts';
 import { retryOf } from './context.ts';
-import type { Pipeline } from './context.ts';
+import type { Pipeline, PipelineEvent } from './context.ts';
 
 /** What a step decided, to be committed together with its completion. */
 export interface Outcome {
@@ -19,6 +19,8 @@ export interface Outcome {
   readonly nextMs?: number;
   /** Further effects on the database, in the same transaction. */
   readonly also?: (tx: Transaction, run: Run) => Promise<void>;
+  /** Told to whoever listens, once all that is committed. */
+  readonly tell?: PipelineEvent;
 }
 
 /** The claim could not be kept, or the process stops: not a failure of the run. */
@@ -36,6 +38,12 @@ const surroundings =
 export function isSurroundings(error: unknown): boolean {
   if (error instanceof UdmSyncError) return surroundings.test(error.code);
   return isDatabaseTrouble(error);
+}
+
+/** A failure in a word, of a bounded set: our code, ERR_DATABASE for Postgres' troubles, `unforeseen` for anything else. */
+export function errorCode(error: unknown): string {
+  if (error instanceof UdmSyncError) return error.code;
+  return isDatabaseTrouble(error) ? 'ERR_DATABASE' : 'unforeseen';
 }
 
 /** Commits what a step did, its completion and the next step in one transaction. */
@@ -71,6 +79,7 @@ export async function settleStep(
     return true;
   });
   reached(`after:${effect}`);
+  if (moved && outcome.tell) events.emit('event', outcome.tell);
   if (moved && outcome.to !== undefined && outcome.to !== run.state) {
     const fields = logFields(run, { from: run.state, to: outcome.to, reason: outcome.reason });
     if (outcome.to === 'failed') pipeline.logger.error(fields, 'run failed');
@@ -129,6 +138,8 @@ export async function settleFailure(
   const fields = logFields(run, { state: run.state, code, reason });
   if (giveUp) logger.error(fields, 'run failed');
   else logger.warn({ ...fields, retryInMs: Math.round(delay) }, 'step failed');
+  const told = { work: 'step', definition: run.definition, code: errorCode(error), final: giveUp } as const;
+  pipeline.events.emit('event', { kind: 'failed', ...told });
   if (giveUp) pipeline.events.emit('event', { kind: 'run', run, from: run.state, to: 'failed', reason });
 }
 

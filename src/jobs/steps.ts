@@ -2,6 +2,7 @@ import { reached } from '../crash-points.ts';
 import type { Claim, StepPayload } from '../queue/queue.ts';
 import { transact } from '../store/database.ts';
 import { findRun } from '../store/runs.ts';
+import { inRunSpan } from '../tracing.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import { cancelExport } from './cancel.ts';
 import { cleanUpstream } from './clean.ts';
@@ -38,7 +39,9 @@ export async function runStep(pipeline: Pipeline, claim: Claim<StepPayload>): Pr
     return;
   }
   try {
-    await step(pipeline, claim, run);
+    await inRunSpan(`step ${run.state}`, run, { 'udm_sync.state': run.state }, () =>
+      step(pipeline, claim, run),
+    );
   } catch (error) {
     await settleFailure(pipeline, claim, run, error);
   }

@@ -16,10 +16,12 @@ import {
 import type { File, VerifiedFile } from '../store/files.ts';
 import { findRun, lockRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
+import { inRunSpan, inSpan, runAttributes } from '../tracing.ts';
 import { queueTransfers } from './collect.ts';
 import { retryOf } from './context.ts';
 import type { Pipeline } from './context.ts';
-import { logFields } from './settle.ts';
+import { logFileMoves } from './moves.ts';
+import { errorCode, logFields } from './settle.ts';
 import { prepareBatch, transferFile } from './transfer-file.ts';
 import type { Batch, Stored } from './transfer-file.ts';
 import { judge } from './verdict.ts';
@@ -52,7 +54,9 @@ export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPay
   }
   const files = await begin(pipeline, claim, run);
   if (files === undefined) return;
-  await finish(pipeline, claim, await transferAll(pipeline, claim, run, files));
+  await inRunSpan('transfer', run, { 'udm_sync.files': files.length }, async () =>
+    finish(pipeline, claim, await transferAll(pipeline, claim, run, files)),
+  );
 }
 
 async function transferAll(
@@ -114,6 +118,7 @@ async function begin(
     return undefined;
   });
   reached('after:claim-files');
+  if (begun) logFileMoves(pipeline.logger, run, begun, { from: 'waiting', to: 'transferring' });
   return begun;
 }
 
@@ -124,8 +129,10 @@ async function attempt(
   file: File,
 ): Promise<Result> {
   if (pipeline.draining.aborted || claim.signal.aborted) return { kind: 'given-back', file };
+  const begun = performance.now();
   try {
-    const stored = await transferFile(pipeline, batch, file);
+    const about = { ...runAttributes(batch.run), 'udm_sync.file': file.name, 'udm_sync.file_id': file.id };
+    const stored = await inSpan('file', about, () => transferFile(pipeline, batch, file));
     const { id: fileId, name } = file;
     const { run } = batch;
     pipeline.events.emit('event', {
@@ -135,6 +142,7 @@ async function attempt(
       name,
       state: 'verified',
       bytes: stored.bytes,
+      durationMs: performance.now() - begun,
     });
     return { kind: 'verified', file, stored };
   } catch (error) {
@@ -155,11 +163,11 @@ async function finish(
   results: readonly Result[],
 ): Promise<void> {
   const { db, queue, who } = pipeline;
-  await transact(db, async (tx) => {
+  const verified = await transact(db, async (tx) => {
     const run = await lockRun(tx, claim.payload.runId);
     const held = new Set((await heldFiles(tx, claim.id)).map((file) => file.id));
     await queue.complete(tx, claim);
-    if (!run) return;
+    if (!run) return undefined;
     const now = await databaseNow(tx);
     // An operator may have taken files away meanwhile (cancel, then retry): their new batch decides about them.
     const ours = results.filter((result) => held.has(result.file.id));
@@ -175,8 +183,21 @@ async function finish(
       if (!counts.waiting && !counts.transferring) await queue.sendStep(tx, run);
     }
     reached('before:commit-files');
+    return { run, results: ours.filter((result) => result.kind === 'verified') };
   });
   reached('after:commit-files');
+  if (verified === undefined) return;
+  for (const { file, stored } of verified.results) {
+    const { level } = stored.proof;
+    const fields = {
+      file: file.name,
+      from: 'transferring',
+      to: 'verified',
+      bytes: stored.bytes,
+      proof: level,
+    };
+    pipeline.logger.info(logFields(verified.run, fields), 'file moved');
+  }
 }
 
 function verifiedRow({ file, bytes, crc32, etag, sourceEtag, proof }: Stored): VerifiedFile {
@@ -202,7 +223,9 @@ async function record(
   const { file } = result;
   if (result.kind === 'verified') return;
   if (result.kind === 'given-back') {
-    await moveFile(tx, file, 'waiting', who, 'given back: the worker stops');
+    const reason = 'given back: the worker stops';
+    await moveFile(tx, file, 'waiting', who, reason);
+    logFileMoves(logger, run, [file], { from: 'transferring', to: 'waiting', reason });
     if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now);
     return;
   }
@@ -213,6 +236,8 @@ async function record(
   });
   const fields = logFields(run, {
     file: file.name,
+    from: 'transferring',
+    to: verdict.state,
     state: verdict.state,
     attempts: verdict.attempts,
     reason: verdict.reason,
@@ -228,6 +253,7 @@ async function record(
     name: file.name,
     state: verdict.state === 'waiting' ? 'failed' : verdict.state,
     bytes: 0,
+    code: errorCode(result.error),
   });
   if (verdict.state === 'waiting' && run.state === 'transferring')
     await queueTransfers(pipeline, tx, run, [file], now, verdict.delayMs);

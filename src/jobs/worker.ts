@@ -4,23 +4,29 @@ import type { DefinitionConfig } from '../config/config.ts';
 import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
 import { stuckRuns } from '../store/runs.ts';
-import { abandonedUploads, deleteUpload } from '../store/uploads.ts';
 import { raiseExpiring } from './expiry.ts';
 import { planBySchedule } from './plan.ts';
 import { adoptEntries, adopts } from './adopt.ts';
 import type { AdoptingDefinition } from './adopt.ts';
 import type { Pipeline } from './context.ts';
-import { regularly } from './regularly.ts';
-import type { Repetition } from './regularly.ts';
+import { regularly } from '../regularly.ts';
+import type { Repetition } from '../regularly.ts';
+import { pruneDaily } from './prune-daily.ts';
+import { errorCode } from './settle.ts';
 import { tenantsAtWork } from './shares.ts';
 import { runStep } from './steps.ts';
+import { abortAbandoned, sweepAll } from './sweep.ts';
 import { transferBatch } from './transfer.ts';
 
 export interface WorkerOptions {
   /** Definitions to plan by their schedules; none for `backfill`. */
   readonly schedules: readonly DefinitionConfig[];
+  /** Details of runs that ended longer ago than so many ms are pruned, daily. Absent: never. */
+  readonly keepHistoryMs?: number | undefined;
   /** How often catch-up and rescue look, besides the cron ticks. Default 60 s. */
   readonly tickMs?: number;
+  /** How often the sinks are swept for leaked uploads, the first time at the start. Default 1 h. */
+  readonly sweepEveryMs?: number;
 }
 
 /** A running worker; see `startWorker`. */
@@ -48,6 +54,13 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
     try {
       await planBySchedule(pipeline, definition);
     } catch (error) {
+      const told = {
+        work: 'plan',
+        definition: definition.name,
+        code: errorCode(error),
+        final: false,
+      } as const;
+      pipeline.events.emit('event', { kind: 'failed', ...told });
       logger.error(
         { definition: definition.name, reason: describeError(error) },
         'planning failed; the next tick tries again',
@@ -72,7 +85,9 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
   // What asks nobody but Postgres is done in one go; what waits for an upstream or a sink, each for itself: none of
   // them may hold up the others.
   const tickMs = options.tickMs ?? 60_000;
+  const { keepHistoryMs } = options;
   const stopping = new AbortController();
+  const signal = AbortSignal.any([pipeline.draining, stopping.signal]);
   const repeated = [
     regularly(tickMs, async () => {
       try {
@@ -88,9 +103,13 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
       for (const definition of options.schedules) await plan(definition);
     }),
     regularly(tickMs, () => abortAbandoned(pipeline)),
+    regularly(options.sweepEveryMs ?? 3_600_000, () => sweepInTurn(pipeline, signal)),
     ...options.schedules
       .filter(adopts)
       .map((definition) => lookRegularly(pipeline, definition, tickMs, stopping.signal)),
+    ...(keepHistoryMs === undefined
+      ? []
+      : [regularly(tickMs, pruneDaily(pipeline, keepHistoryMs, stopping.signal))]),
   ];
 
   return {
@@ -101,6 +120,19 @@ export async function startWorker(pipeline: Pipeline, options: WorkerOptions): P
       await queue.stop(graceMs);
     },
   };
+}
+
+/** Looks for leaked uploads, unless the config says never. */
+async function sweepInTurn(pipeline: Pipeline, signal: AbortSignal): Promise<void> {
+  const olderThanMs = pipeline.config.worker.sweepAfterMs;
+  if (olderThanMs === 0) return;
+  try {
+    signal.throwIfAborted();
+    await sweepAll(pipeline, { olderThanMs, signal });
+  } catch (error) {
+    if (signal.aborted) return;
+    pipeline.logger.warn({ reason: describeError(error) }, 'looking for leaked uploads failed');
+  }
 }
 
 /** Looks for entries that a definition adopts, as often as it says. */
@@ -115,6 +147,13 @@ function lookRegularly(
     try {
       await adoptEntries(pipeline, definition, { signal, told });
     } catch (error) {
+      const told = {
+        work: 'adopt',
+        definition: definition.name,
+        code: errorCode(error),
+        final: false,
+      } as const;
+      pipeline.events.emit('event', { kind: 'failed', ...told });
       pipeline.logger.error(
         { definition: definition.name, reason: describeError(error) },
         'looking for entries failed; the next tick tries again',
@@ -134,21 +173,4 @@ export async function rescue(pipeline: Pipeline): Promise<number> {
     reached('after:rescue');
   }
   return stuck.length;
-}
-
-/** Aborts uploads that nobody will continue: their parts are invisible, and paid for. */
-export async function abortAbandoned(pipeline: Pipeline): Promise<void> {
-  try {
-    for (const { id, sink: name, upload } of await abandonedUploads(pipeline.db)) {
-      const settings = pipeline.config.sinks[name];
-      if (!settings) continue;
-      await pipeline.sink(name).sink.uploads?.abort(upload);
-      reached('before:forget-upload');
-      await deleteUpload(pipeline.db, id);
-      reached('after:forget-upload');
-      pipeline.logger.info({ sink: name, key: upload.key }, 'aborted an upload that nobody continues');
-    }
-  } catch (error) {
-    pipeline.logger.error({ reason: describeError(error) }, 'aborting uploads that nobody continues failed');
-  }
 }

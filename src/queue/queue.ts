@@ -5,6 +5,7 @@ import type { Job } from 'pg-boss';
 import { z } from 'zod';
 import { UdmSyncError, describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { withTimeLimit } from '../store/database.ts';
 import type { Executor, Transaction } from '../store/database.ts';
 import { queueSchema } from '../store/migrate.ts';
 
@@ -100,7 +101,7 @@ export class Queue {
   /** Connects to the queue in Postgres and makes sure that both queues exist. The schema must have been migrated. */
   static async open({ url, logger, supervise }: QueueOptions): Promise<Queue> {
     const boss = new PgBoss({
-      connectionString: url,
+      connectionString: withTimeLimit(url),
       application_name: 'udm-sync queue',
       schema: queueSchema,
       max: 4,
@@ -115,7 +116,6 @@ export class Queue {
       registerInstance: supervise,
     });
     boss.on('error', (error) => logger.warn({ reason: describeError(error) }, 'queue error'));
-    await boss.start();
     const settings = {
       notify: true,
       heartbeatSeconds,
@@ -127,10 +127,17 @@ export class Queue {
       retentionSeconds: tenYears,
       deleteAfterSeconds: 60 * 60,
     };
-    for (const name of queueNames) {
-      await boss.createQueue(name, { ...settings, policy: 'exclusive' });
-      // A queue that an earlier version made keeps its settings otherwise.
-      await boss.updateQueue(name, settings);
+    try {
+      await boss.start();
+      for (const name of queueNames) {
+        await boss.createQueue(name, { ...settings, policy: 'exclusive' });
+        // A queue that an earlier version made keeps its settings otherwise.
+        await boss.updateQueue(name, settings);
+      }
+    } catch (error) {
+      // What it had begun (timers, connections) would keep the process alive.
+      await boss.stop({ graceful: false, close: true }).catch(() => undefined);
+      throw error;
     }
     return new Queue(boss, logger);
   }

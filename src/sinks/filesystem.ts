@@ -12,7 +12,7 @@ import { guardBody } from './body.ts';
 import { SinkError } from './errors.ts';
 import { errnoOf, filesystemError } from './filesystem-errors.ts';
 import { checkKey, keyError } from './key.ts';
-import type { ObjectInfo, PutOptions, Sink, SweepResult } from './sink.ts';
+import type { ObjectInfo, PutOptions, Sink, SweepOptions, SweepResult } from './sink.ts';
 
 export interface FilesystemSinkOptions {
   /** Made if it does not exist. All of it must lie on one file system. */
@@ -169,16 +169,28 @@ async function* readFile(
   }
 }
 
-async function sweepTemporary(folder: string, stem: string, before: Date): Promise<SweepResult> {
+async function sweepTemporary(
+  folder: string,
+  stem: string,
+  before: Date,
+  { needed, dryRun = false, signal }: SweepOptions,
+): Promise<SweepResult> {
   let aborted = 0;
   let bytes = 0;
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith(stem)) continue;
+  const names = (await readdir(folder)).filter((name) => name.startsWith(stem));
+  if (names.length === 0) return { aborted, bytes };
+  // A temporary file tells the folder it is for, not the key: all of a folder that is being written to stay.
+  const kept = ((await needed?.())?.keys ?? []).map((key) =>
+    temporaryStem(key.split('/').slice(0, -1).join('/')),
+  );
+  for (const name of names) {
+    signal?.throwIfAborted();
+    if (kept.some((written) => name.startsWith(written))) continue;
     const path = join(folder, name);
     try {
       const { mtime, size } = await stat(path);
       if (mtime >= before) continue;
-      await unlink(path);
+      if (!dryRun) await unlink(path);
       aborted += 1;
       bytes += size;
     } catch (error) {
@@ -286,11 +298,11 @@ export function createFilesystemSink(name: string, options: FilesystemSinkOption
       });
     },
 
-    async sweep(prefix, before) {
+    async sweep(prefix, before, sweepOptions = {}) {
       return guarded('', async () => {
         try {
           const stem = prefix === '' ? '' : temporaryStem(prefix.replace(/\/$/, ''));
-          return await sweepTemporary(join(directory, temporary), stem, before);
+          return await sweepTemporary(join(directory, temporary), stem, before, sweepOptions);
         } catch (error) {
           if (errnoOf(error) === 'ENOENT') return { aborted: 0, bytes: 0 };
           throw error;

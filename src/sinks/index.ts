@@ -7,7 +7,15 @@ import type { Sink } from './sink.ts';
 export { SinkError } from './errors.ts';
 export type { SinkErrorCode } from './errors.ts';
 export { checkKey } from './key.ts';
-export type { ObjectInfo, PutOptions, PutResult, Sink, SweepResult } from './sink.ts';
+export type {
+  ObjectInfo,
+  PutOptions,
+  PutResult,
+  Sink,
+  StillNeeded,
+  SweepOptions,
+  SweepResult,
+} from './sink.ts';
 export { proveStored } from './verify.ts';
 export type { Expected, Proof } from './verify.ts';
 

@@ -7,6 +7,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { leavePayloadUnsigned } from './payload-signing.ts';
 import { s3Error } from './s3-errors.ts';
 import type { S3Operation } from './s3-errors.ts';
+import { traceCalls } from './s3-traces.ts';
 
 /** Where an S3 sink writes and how. */
 export interface S3SinkOptions {
@@ -73,6 +74,7 @@ function createClient(options: S3SinkOptions): S3Client {
     }),
   });
   leavePayloadUnsigned(client, options.signPayload ?? 'auto');
+  traceCalls(client);
   return client;
 }
 

@@ -12,6 +12,8 @@ import { decodeMetadata } from './metadata.ts';
 import { maxPartSize, minPartSize, MiB, partSize } from './part-size.ts';
 import { bareEtag, S3Bucket } from './s3-bucket.ts';
 import type { S3SinkOptions } from './s3-bucket.ts';
+import { reportCalls } from './s3-calls.ts';
+import type { S3Call } from './s3-calls.ts';
 import { s3Error } from './s3-errors.ts';
 import { putObject } from './s3-put.ts';
 import { sweepUploads } from './s3-sweep.ts';
@@ -26,6 +28,8 @@ const longestKey = 1024;
 export interface S3SinkDeps {
   /** Told when an unfinished upload could not be removed. */
   readonly log?: Logger;
+  /** Told about every attempt of every call. */
+  readonly onCall?: (call: S3Call) => void;
 }
 
 function settingsOf(options: S3SinkOptions, log: Logger | undefined): PutSettings {
@@ -71,6 +75,7 @@ async function* readBody(
 export function createS3Sink(name: string, options: S3SinkOptions, deps: S3SinkDeps = {}): Sink {
   const settings = settingsOf(options, deps.log);
   const bucket = new S3Bucket(options);
+  if (deps.onCall) reportCalls(bucket.client, deps.onCall);
   const prefix = (options.prefix ?? '').replace(/^\/+|\/+$/g, '');
   const withPrefix = (key: string) => (prefix === '' ? key : `${prefix}/${key}`);
 
@@ -133,8 +138,8 @@ export function createS3Sink(name: string, options: S3SinkOptions, deps: S3SinkD
       }
     },
 
-    async sweep(under, before) {
-      return sweepUploads(bucket, withPrefix(under), before);
+    async sweep(under, before, sweepOptions = {}) {
+      return sweepUploads(bucket, withPrefix(under), before, sweepOptions);
     },
 
     uploads: {

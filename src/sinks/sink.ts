@@ -46,6 +46,26 @@ export interface SweepResult {
   readonly bytes: number;
 }
 
+/** What somebody goes on with, so that a sweep leaves it alone. */
+export interface StillNeeded {
+  /** Ids of unfinished uploads, as the store gave them. */
+  readonly uploads: ReadonlySet<string>;
+  /** Keys, relative to whichever sink, that are being written now. */
+  readonly keys: readonly string[];
+}
+
+export interface SweepOptions {
+  /**
+   * Asked after unfinished uploads were listed and before one of them is aborted: whatever was noted by then is known.
+   * Without it nothing is needed.
+   */
+  readonly needed?: () => Promise<StillNeeded>;
+  /** Counts what would go, and removes nothing. */
+  readonly dryRun?: boolean;
+  /** Aborts the sweep between two uploads. */
+  readonly signal?: AbortSignal;
+}
+
 /** An upload in parts that outlives the process that began it. Plain data: it is kept in Postgres as JSON. */
 export interface Upload {
   readonly key: string;
@@ -140,10 +160,10 @@ export interface Sink {
   remove(key: string): Promise<void>;
 
   /**
-   * Aborts what dead writers left unfinished under `prefix` (a folder with its slash, or '' for all) and that began
-   * before `before` (UTC).
+   * Aborts what dead writers left unfinished under `prefix` (a folder with its slash, or '' for all), that began
+   * before `before` (UTC) and that nobody needs. S3: ListMultipartUploads, ListParts, AbortMultipartUpload.
    */
-  sweep(prefix: string, before: Date): Promise<SweepResult>;
+  sweep(prefix: string, before: Date, options?: SweepOptions): Promise<SweepResult>;
 
   /** Absent on sinks whose writes are too quick to be worth continuing. */
   readonly uploads?: ResumableUploads;

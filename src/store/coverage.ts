@@ -2,9 +2,15 @@ import { sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Executor } from './database.ts';
 
+/** No window is longer (src/config/fields.ts), so whatever touches a stretch begins at most this long before it. */
+export const longestWindow = sql.raw(`interval '31 days'`);
+
 const gapRow = z.object({ from: z.coerce.date(), to: z.coerce.date() });
 
-/** The stretches of `range` that no run of a definition covers, in order: found in Postgres, however long history is. */
+/**
+ * The stretches of `range` that no window of a definition covers, in order; adopted entries have no window of ours.
+ * Found in Postgres, from the index `runs_coverage` alone, and read only as far as the range goes.
+ */
 export async function uncovered(
   db: Executor,
   definition: string,
@@ -20,7 +26,9 @@ export async function uncovered(
           ${from}::timestamptz) as covered_until
       from (
         select window_from, window_to from udm_sync.runs
-        where definition = ${definition} and window_to > ${from}::timestamptz and window_from < ${to}::timestamptz
+        where definition = ${definition} and origin <> 'adopt'
+          and window_to > ${from}::timestamptz and window_from < ${to}::timestamptz
+          and window_from >= ${from}::timestamptz - ${longestWindow}
         union all
         select ${to}::timestamptz, ${to}::timestamptz
       ) stretches

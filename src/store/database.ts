@@ -30,13 +30,25 @@ export function showDatabaseUrl(url: string): string {
 }
 
 /**
+ * How long a query may go unanswered. A connection that is cut off without a word (a network gone, a proxy that hangs)
+ * would otherwise keep its worker waiting for ever. Longer than any statement of ours may take.
+ */
+const unansweredMs = 90_000;
+
+/** The URL with our limit on unanswered queries, unless it sets one itself (`?query_timeout=<ms>`). */
+export function withTimeLimit(url: string): string {
+  if (/[?&]query_timeout=/.test(url)) return url;
+  return `${url}${url.includes('?') ? '&' : '?'}query_timeout=${unansweredMs}`;
+}
+
+/**
  * Opens a pool on Postgres and makes sure that it answers.
  *
  * @throws UdmSyncError `ERR_DATABASE` when it cannot be reached or refuses us
  */
 export async function openDatabase(url: string, poolSize: number, logger: Logger): Promise<DatabaseHandle> {
   const pool = new pg.Pool({
-    connectionString: url,
+    connectionString: withTimeLimit(url),
     max: poolSize,
     application_name: 'udm-sync',
     connectionTimeoutMillis: 10_000,
@@ -81,9 +93,12 @@ export async function transact<T>(
     await client.query('commit');
     return result;
   } catch (error) {
-    await client.query('rollback').catch((reason: unknown) => {
-      broken = reason instanceof Error ? reason : new Error(String(reason));
-    });
+    // Behind a query without an answer, a rollback would get none either; the server rolls back when we hang up.
+    if (isUnanswered(error)) broken = new Error('the connection no longer answers', { cause: error });
+    else
+      await client.query('rollback').catch((reason: unknown) => {
+        broken = reason instanceof Error ? reason : new Error(String(reason));
+      });
     throw error;
   } finally {
     client.release(broken);
@@ -113,8 +128,16 @@ export async function readSnapshot<T>(
   }
 }
 
+/** Whether a query was given up because no answer came: in the words of pg, which has no code for it. */
+function isUnanswered(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+    if (cause.message === 'Query read timeout') return true;
+  return false;
+}
+
 /** Whether an error is Postgres being away, busy or overtaken by another transaction: waiting is the cure. */
 export function isDatabaseTrouble(error: unknown): boolean {
+  if (isUnanswered(error)) return true;
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const code = 'code' in cause ? String(cause.code) : '';
     if (

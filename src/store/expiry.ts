@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { expiryLevels } from '../../drizzle/schema.ts';
 import type { Executor, Transaction } from './database.ts';
+import { wantingStates } from './runs.ts';
 
 /** Instants that divide files by when the vendor deletes them. */
 export interface ExpiryBounds {
@@ -18,7 +19,7 @@ export interface ExpiryBounds {
 const expiring = (until: Date) => sql`
   from udm_sync.files f join udm_sync.runs r on r.id = f.run_id
   where f.state in ('waiting', 'transferring', 'dead') and f.expires_at <= ${until.toISOString()}
-    and r.state not in ('stored', 'done', 'cancelled')`;
+    and r.state in ${[...wantingStates]}`;
 
 const expirySummary = z.object({
   warning: z.coerce.number(),

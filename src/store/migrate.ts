@@ -13,6 +13,9 @@ export const queueSchema = 'udm_sync_queue';
 
 const lockKey = 7_236_401_559;
 
+/** Finds the waiting and active queue jobs of a run. */
+const liveJobsIndex = 'udm_sync_live_jobs_of_run';
+
 /** The folder of generated SQL: beside package.json, whether this runs from src or from dist. */
 function migrationsFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
@@ -52,6 +55,7 @@ export async function migrateDatabase(url: string): Promise<{ applied: number }>
     boss.on('error', () => undefined);
     await boss.start();
     await boss.stop({ graceful: false });
+    await indexLiveJobs(client);
     return { applied: (await appliedMigrations(client)) - before };
   } catch (error) {
     throw databaseError(url, error);
@@ -59,6 +63,20 @@ export async function migrateDatabase(url: string): Promise<{ applied: number }>
     // Ends the session, and with it the lock.
     await client.end().catch(() => undefined);
   }
+}
+
+/**
+ * Our index on pg-boss's table, made after pg-boss has migrated its own, and looked for each time: should a version of
+ * pg-boss replace the table, it is there again. Looked for first, since even `if not exists` would wait for every writer.
+ */
+async function indexLiveJobs(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ known: string | null }>('select to_regclass($1)::text as known', [
+    `${queueSchema}.${liveJobsIndex}`,
+  ]);
+  if (rows[0]?.known) return;
+  await client.query(
+    `create index ${liveJobsIndex} on ${queueSchema}.job (name, ((data->>'runId')::bigint)) where state < 'completed'`,
+  );
 }
 
 /** How many of this version's migrations the database still lacks; 0 when it is ready. */

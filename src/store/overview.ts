@@ -2,7 +2,9 @@ import { sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { exportStates, fileStates, runStates } from '../../drizzle/schema.ts';
 import type { RunState } from '../../drizzle/schema.ts';
+import { longestWindow } from './coverage.ts';
 import type { Executor } from './database.ts';
+import { unfinishedStates, wantingStates } from './runs.ts';
 
 /** What the status page shows of all runs at once. Every query is bounded, and finds its rows by index. */
 
@@ -19,9 +21,6 @@ const windowRow = z.object({
 });
 export type WindowRow = z.infer<typeof windowRow>;
 
-/** No window is longer (src/config/fields.ts), so whatever touches a stretch begins at most this long before it. */
-const longestWindow = '31 days';
-
 /** The windows of these definitions that touch [from, to), by definition and time. */
 export async function windowsTouching(
   db: Executor,
@@ -33,7 +32,7 @@ export async function windowsTouching(
     select id, definition, window_from as "from", window_to as "to", state
     from udm_sync.runs
     where definition = any(${sql.param([...definitions])}::text[])
-      and window_from >= ${from.toISOString()}::timestamptz - interval '${sql.raw(longestWindow)}'
+      and window_from >= ${from.toISOString()}::timestamptz - ${longestWindow}
       and window_from < ${to.toISOString()}::timestamptz and window_to > ${from.toISOString()}::timestamptz
     order by definition, window_from`);
   return z.array(windowRow).parse(rows);
@@ -133,7 +132,7 @@ export async function transferQueue(db: Executor): Promise<z.infer<typeof queueR
       coalesce(sum(f.announced_size) filter (where f.state = 'waiting'), 0) as "waitingBytes"
     from udm_sync.files f join udm_sync.runs r on r.id = f.run_id
     where f.state in ('waiting', 'transferring', 'dead') and f.state <> 'dead'
-      and r.state not in ('stored', 'done', 'cancelled')`);
+      and r.state in ${[...wantingStates]}`);
   return queueRow.parse(rows[0]);
 }
 
@@ -141,9 +140,9 @@ const expiryRow = z.object({ days: count, files: count, bytes: count });
 /** `days`: whole days left, rounded down; negative: overdue. */
 export type Expiry = z.infer<typeof expiryRow>;
 
-const notYetSafe = sql.raw(`f.state in ('waiting', 'transferring', 'dead')
+const notYetSafe = sql`f.state in ('waiting', 'transferring', 'dead')
       -- A run that is through has other files, of a later attempt.
-      and r.state not in ('stored', 'done', 'cancelled')`);
+      and r.state in ${[...wantingStates]}`;
 
 /** Files that are upstream and not yet safe, by whole days until the vendor deletes them. */
 export async function filesByDaysLeft(db: Executor): Promise<Expiry[]> {
@@ -245,10 +244,10 @@ export async function runsPage(db: Executor, query: RunQuery): Promise<RunRow[]>
       where true
         ${definition === undefined ? sql`` : sql`and definition = ${definition}`}
         ${states === undefined ? sql`` : sql`and state in (${sql.raw(states.map((state) => `'${state}'`).join(', '))})`}
-        ${from === undefined ? sql`` : sql`and window_to > ${from.toISOString()}::timestamptz and window_from >= ${from.toISOString()}::timestamptz - interval '${sql.raw(longestWindow)}'`}
+        ${from === undefined ? sql`` : sql`and window_to > ${from.toISOString()}::timestamptz and window_from >= ${from.toISOString()}::timestamptz - ${longestWindow}`}
         ${to === undefined ? sql`` : sql`and window_from < ${to.toISOString()}::timestamptz`}
         ${after === undefined ? sql`` : sql`and (window_from, id) < (${after.from.toISOString()}::timestamptz, ${after.id})`}
-        ${struggling === true ? sql`and step_failures > 0 and state not in ('done', 'cancelled', 'failed')` : sql``}
+        ${struggling === true ? sql`and step_failures > 0 and state in ${[...unfinishedStates]}` : sql``}
       order by window_from desc, id desc limit ${limit}
     ) r
     cross join lateral (

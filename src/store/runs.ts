@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, gt, inArray, lt, ne, sql } from 'drizzle-orm';
+import type { SQL, SQLWrapper } from 'drizzle-orm';
 import { runStates, runs } from '../../drizzle/schema.ts';
 import type { RunOrigin, RunState } from '../../drizzle/schema.ts';
 import { chunksOf } from './chunks.ts';
@@ -12,12 +13,17 @@ export type { RunOrigin, RunState };
 /** States that no worker changes any more. */
 export const finalStates: readonly RunState[] = ['done', 'failed', 'cancelled'];
 
-/** Written as the partial index `runs_unfinished` has it, so that it serves. */
-const unfinished = sql`${runs.state} not in ('done', 'cancelled', 'failed')`;
-
 export const unfinishedStates: readonly RunState[] = runStates.filter(
   (state) => !finalStates.includes(state),
 );
+
+/** States in which files that are not stored matter: a run that is through has others, of a later attempt. */
+export const wantingStates: readonly RunState[] = runStates.filter(
+  (state) => !['stored', 'done', 'cancelled'].includes(state),
+);
+
+/** By name and not by exclusion: that is how the index `runs_state` finds them. */
+const unfinished = inArray(runs.state, [...unfinishedStates]);
 
 export interface NewRun {
   readonly definition: string;
@@ -65,6 +71,7 @@ type RunPatch = Partial<
     | 'reason'
     | 'manifestKey'
     | 'cancelRequestedAt'
+    | 'prunedAt'
   > & {
     /** When the next step is due, in ms from now; null: none is. */
     readonly nextStepMs: number | null;
@@ -133,18 +140,20 @@ export async function scheduledStretch(
   db: Executor,
   definition: string,
 ): Promise<{ from: Date; to: Date } | undefined> {
-  const ofSchedule = and(eq(runs.definition, definition), eq(runs.origin, 'schedule'));
+  // Written as the partial index `runs_scheduled` has it, so that it serves.
+  const ofSchedule = and(eq(runs.definition, definition), sql`origin = 'schedule'`);
   const [first] = await db
     .select({ at: runs.windowFrom })
     .from(runs)
     .where(ofSchedule)
     .orderBy(asc(runs.windowFrom))
     .limit(1);
+  // Windows never overlap: the one that begins last ends last.
   const [last] = await db
     .select({ at: runs.windowTo })
     .from(runs)
     .where(ofSchedule)
-    .orderBy(desc(runs.windowTo))
+    .orderBy(desc(runs.windowFrom))
     .limit(1);
   return first && last ? { from: first.at, to: last.at } : undefined;
 }
@@ -201,16 +210,27 @@ export function listRuns(db: Executor, { definition, states, limit }: RunFilter)
     .limit(limit);
 }
 
-const liveStep = sql.raw(
-  `select 1 from ${queueSchema}.job j where j.name = 'step' and j.state < 'completed'`,
-);
-const liveTransfer = sql.raw(
-  `select 1 from ${queueSchema}.job j where j.name in ('transfer', 'transfer-small') and j.state < 'completed'`,
-);
+/** The newest unfinished runs whose last step did not succeed and is tried again. */
+export function strugglingRuns(db: Executor, limit: number): Promise<Run[]> {
+  return db
+    .select()
+    .from(runs)
+    .where(and(unfinished, gt(runs.stepFailures, 0)))
+    .orderBy(desc(runs.windowFrom), desc(runs.id))
+    .limit(limit);
+}
+
+const stepQueues = sql.raw(`('step')`);
+const transferQueues = sql.raw(`('transfer', 'transfer-small')`);
+
+/** A waiting or active queue job of a run; written as the index of migrate.ts has it, so that it serves. */
+const liveJob = (queues: SQL, runId: SQLWrapper | number) =>
+  sql`select 1 from ${sql.raw(queueSchema)}.job j
+    where j.name in ${queues} and j.state < 'completed' and (j.data->>'runId')::bigint = ${runId}`;
 
 /** Whether a transfer of the run is waiting or active in the queue. */
 export async function hasTransfers(db: Executor, runId: number): Promise<boolean> {
-  const { rows } = await db.execute(sql`${liveTransfer} and (j.data->>'runId')::bigint = ${runId} limit 1`);
+  const { rows } = await db.execute(sql`${liveJob(transferQueues, runId)} limit 1`);
   return rows.length > 0;
 }
 
@@ -225,8 +245,8 @@ export async function stuckRuns(db: Executor): Promise<Pick<Run, 'id' | 'tenant'
     .where(
       and(
         unfinished,
-        sql`not exists (${liveStep} and j.singleton_key = ${runs.id}::text)`,
-        sql`not exists (${liveTransfer} and (j.data->>'runId')::bigint = ${runs.id})`,
+        sql`not exists (${liveJob(stepQueues, runs.id)})`,
+        sql`not exists (${liveJob(transferQueues, runs.id)})`,
       ),
     )
     .limit(1000);

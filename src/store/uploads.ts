@@ -1,4 +1,4 @@
-import { asc, eq, inArray, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { files, parts, runs, uploads } from '../../drizzle/schema.ts';
 import type { Executor } from './database.ts';
@@ -92,14 +92,44 @@ export async function deleteUpload(db: Executor, uploadId: number): Promise<void
   await db.delete(uploads).where(eq(uploads.id, uploadId));
 }
 
-/** Uploads that nobody will continue: their file is settled, or its run has ended. */
-export async function abandonedUploads(db: Executor): Promise<StoredUpload[]> {
-  const rows = await db
-    .select({ upload: uploads })
+/** Uploads of these sinks that nobody will continue: their file is settled, or its run has ended. */
+export async function abandonedUploads(
+  db: Executor,
+  sinks: readonly string[],
+  limit?: number,
+): Promise<(StoredUpload & { readonly sentBytes: number })[]> {
+  const query = db
+    .select({
+      upload: uploads,
+      sent: sql<string>`(select coalesce(sum(p.size), 0) from ${parts} p where p.upload_id = ${uploads.id})`,
+    })
     .from(uploads)
     .innerJoin(files, eq(files.id, uploads.fileId))
     .innerJoin(runs, eq(runs.id, files.runId))
-    .where(sql`${files.state} in ('verified', 'deleted', 'dead', 'lost') or ${runs.state} = 'cancelled'`)
-    .limit(100);
-  return rows.map((row) => parsed(row.upload));
+    .where(
+      and(
+        inArray(uploads.sink, [...sinks]),
+        sql`(${files.state} in ('verified', 'deleted', 'dead', 'lost') or ${runs.state} = 'cancelled')`,
+      ),
+    )
+    .orderBy(asc(uploads.id));
+  const rows = await (limit === undefined ? query : query.limit(limit));
+  return rows.map((row) => ({ ...parsed(row.upload), sentBytes: Number(row.sent) }));
+}
+
+const neededRow = z.object({ uploads: z.array(z.string()), keys: z.array(z.string()) });
+
+/**
+ * Ids of all uploads that are noted, and keys of all files that are being written, whose upload may not be noted yet.
+ * Of every sink: two of them may share a bucket.
+ */
+export async function neededUploads(
+  db: Executor,
+): Promise<{ readonly uploads: ReadonlySet<string>; readonly keys: readonly string[] }> {
+  // One statement, one snapshot: an upload that is being noted is in the one list or the other.
+  const { rows } = await db.execute(sql`
+    select coalesce((select array_agg(upload->>'id') from udm_sync.uploads), '{}') as "uploads",
+      coalesce((select array_agg(key) from udm_sync.files where state = 'transferring'), '{}') as "keys"`);
+  const needed = neededRow.parse(rows[0]);
+  return { uploads: new Set(needed.uploads), keys: needed.keys };
 }

@@ -32,6 +32,7 @@ export const run = z.strictObject({
   createdAt: instant,
   updatedAt: instant,
   finishedAt: instant.nullable(),
+  prunedAt: instant.nullable(),
 });
 
 export const runs = z.array(run);
@@ -92,6 +93,76 @@ export const status = z.strictObject({
   }),
   failed: runs,
   struggling: runs,
+});
+
+export const verify = z.strictObject({
+  ok: z.boolean(),
+  deep: z.boolean(),
+  totals: z.strictObject({
+    runs: z.number().int(),
+    files: z.number().int(),
+    bytes: z.number().int(),
+    proof: z.strictObject({
+      size: z.number().int(),
+      checksum: z.number().int(),
+      read: z.number().int(),
+    }),
+    problems: z.strictObject({
+      missing: z.number().int(),
+      different: z.number().int(),
+      manifest: z.number().int(),
+      unchecked: z.number().int(),
+    }),
+    skipped: z.number().int(),
+  }),
+  runs: z.array(
+    z.strictObject({
+      run: z.number().int(),
+      definition: z.string(),
+      window,
+      sink: z.string(),
+      manifestKey: z.string().nullable(),
+      files: z.array(
+        z.strictObject({
+          key: z.string(),
+          size: z.number().int(),
+          proof: z.enum(['size', 'checksum', 'read']).nullable(),
+        }),
+      ),
+      problems: z.array(
+        z.strictObject({
+          kind: z.enum(['missing', 'different', 'manifest', 'unchecked']),
+          key: z.string().nullable(),
+          detail: z.string(),
+        }),
+      ),
+    }),
+  ),
+});
+
+const held = z.strictObject({ uploads: z.number().int(), bytes: z.number().int() });
+
+export const sweep = held.extend({
+  dryRun: z.boolean(),
+  olderThanSeconds: z.number(),
+  sinks: z.array(
+    z.strictObject({
+      sink: z.string(),
+      uri: z.string(),
+      settled: held.nullable(),
+      leaked: held.nullable(),
+      error: z.string().nullable(),
+    }),
+  ),
+});
+
+export const prune = z.strictObject({
+  dryRun: z.boolean(),
+  before: instant,
+  runs: z.number().int(),
+  files: z.number().int(),
+  historyLines: z.number().int(),
+  held: z.number().int(),
 });
 
 export const runHistory = run.extend({

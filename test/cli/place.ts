@@ -67,6 +67,7 @@ export function usualConfig(baseUrl: string, databaseUrl: string) {
     definitions: { contacts: definition() },
     // Many workers run at once on this machine.
     page: { enabled: false },
+    metrics: { port: 0 },
     worker: {
       poll: { min: '20ms', max: '100ms' },
       collectSettle: '20ms',

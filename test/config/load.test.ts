@@ -63,6 +63,7 @@ describe('a correct file', () => {
         collectSettleMs: 10_000,
       },
       retention: { keepForMs: 2_592_000_000, warnAtMs: 864_000_000, criticalAtMs: 259_200_000 },
+      history: {},
       log: { level: 'info', format: 'auto' },
     });
     expect(config.database).not.toHaveProperty('url');
@@ -86,6 +87,8 @@ describe('a correct file', () => {
     ['tenants/acme/dateFormat', 'iso-millis', 'iso-millis'],
     ['tenants/acme/dateFormat', 'X', 'X'],
     ['database/poolSize', '20', 20],
+    ['history', { keep: '400d' }, { keepMs: 400 * 86_400_000 }],
+    ['history', { keep: '40d' }, { keepMs: 40 * 86_400_000 }],
     [
       'tenants/acme/download/allowedHosts',
       ['*.amazonaws.com', 'files.example'],

@@ -164,6 +164,7 @@ describe('each mistake has its path and says what is allowed', () => {
     ['worker/poll/min', '1ms', 'worker.poll.min', /from 10ms/],
     ['database/url', 'mysql://h/d', 'database.url', /postgres:\/\//],
     ['database/poolSize', 'many', 'database.poolSize', /whole number/],
+    ['history', { keep: '39d' }, 'history.keep', /from 40d to 3650d/],
     ['log/level', 'loud', 'log.level', /trace, debug/],
   ])('%s: %j', async (setting, value, path, message) => {
     const error = await refused(load({ [setting]: value }));
@@ -171,6 +172,16 @@ describe('each mistake has its path and says what is allowed', () => {
       (candidate) => candidate.path === path && message.test(candidate.message),
     );
     expect(issue, error.message).toBeDefined();
+  });
+
+  test('details are kept for longer than the vendor keeps files', async () => {
+    const found = await mistakes({ retention: { keepFor: '60d' }, history: { keep: '69d' } });
+    expect(found).toEqual([
+      expect.stringMatching(/history\.keep.*ten days longer than retention\.keepFor, which is 60d/),
+    ]);
+    expect(await load({ retention: { keepFor: '60d' }, history: { keep: '70d' } })).toMatchObject({
+      history: { keepMs: 70 * 86_400_000 },
+    });
   });
 
   test.each([

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,9 +19,8 @@ const root = fileURLToPath(new URL('../../deploy/kubernetes/', import.meta.url))
 const folders = ['worker', 'cronjob', 'migrate', 'backfill'] as const;
 type Folder = (typeof folders)[number];
 
-const entrypoint = ['node', '/app/dist/src/cli/main.js'];
 /** The CLI's commands that manifests may use. */
-const commands = ['worker', 'run', 'backfill', 'migrate', 'health'];
+const commands = ['worker', 'run', 'backfill', 'migrate'];
 
 const manifests = (folder: Folder) => renderKustomization(join(root, folder));
 const secret = the('Secret', readManifests(join(root, 'secret.example.yaml')));
@@ -91,7 +90,7 @@ describe('schemas', () => {
     ['a misspelt field', 'spec.replica', 2, '/spec/replica: unknown field'],
     ['a field in the wrong place', 'restartPolicy', 'Always', '/restartPolicy: unknown field'],
     ['a misspelt field deep inside', `${inPod}.imagePullPolice`, 'Always', '/imagePullPolice: unknown field'],
-    ['a misspelt probe field', `${inPod}.livenessProbe.exec.comand`, ['x'], '/exec/comand: unknown field'],
+    ['a misspelt probe field', `${inPod}.livenessProbe.httpGet.pth`, '/x', '/httpGet/pth: unknown field'],
     ['a string for a number', 'spec.replicas', '2', '/spec/replicas: type'],
     ['a string for a list', `${inPod}.args`, 'worker', '/args: type'],
     ['a word that is not allowed', 'spec.strategy.type', 'Rolling', '/spec/strategy/type: enum'],
@@ -189,20 +188,31 @@ describe.each(folders)('%s', (folder) => {
     expect(secret.metadata.namespace).toBe(the('ServiceAccount', manifests(folder)).metadata.namespace);
   });
 
-  it('is covered by the network policy, which lets nothing in', () => {
+  it('is covered by the network policy, which lets in scrapes of the metrics alone', async () => {
     const policy = z
       .object({
         spec: z.object({
           podSelector: z.object({ matchLabels: z.record(z.string(), z.string()) }),
           policyTypes: z.array(z.string()),
-          ingress: z.array(z.unknown()),
+          ingress: z.array(
+            z.strictObject({
+              from: z.array(z.strictObject({ namespaceSelector: z.object({ matchLabels: z.unknown() }) })),
+              ports: z.array(z.object({ protocol: z.literal('TCP'), port: z.number() })),
+            }),
+          ),
           egress: z.array(z.object({ ports: z.array(z.object({ port: z.number() })).min(1) })),
         }),
       })
       .parse(the('NetworkPolicy', manifests(folder))).spec;
     expect(pod(folder).metadata.labels).toMatchObject(policy.podSelector.matchLabels);
     expect(policy.policyTypes).toEqual(['Ingress', 'Egress']);
-    expect(policy.ingress).toEqual([]);
+    const { port } = (await podConfig()).metrics;
+    expect(policy.ingress).toEqual([
+      {
+        from: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': expect.any(String) } } }],
+        ports: [{ protocol: 'TCP', port }],
+      },
+    ]);
     expect(new Set(policy.egress.flatMap((rule) => rule.ports.map((p) => p.port)))).toEqual(
       new Set([53, 5432, 443]),
     );
@@ -249,27 +259,43 @@ describe.each(folders)('%s', (folder) => {
   });
 
   it('differs from the worker only in what it does', () => {
-    const { args: _args, startupProbe: _s, livenessProbe: _l, ...mine } = container(folder);
+    const { args: _, ...mine } = container(folder);
+    if (folder !== 'worker')
+      for (const name of ['startupProbe', 'livenessProbe', 'readinessProbe', 'ports'])
+        expect(mine).not.toHaveProperty(name);
     expect(container('worker')).toMatchObject(mine);
     expect(pod(folder).spec.volumes).toEqual(pod('worker').spec.volumes);
   });
 
   it('calls a command that exists', () => {
     expect(commands).toContain(container(folder).args[0]);
-    for (const probe of [container(folder).startupProbe, container(folder).livenessProbe]) {
-      if (probe === undefined) continue;
-      expect(probe.exec.command.slice(0, 2)).toEqual(entrypoint);
-      expect(commands).toContain(probe.exec.command[2]);
-    }
   });
 });
 
 describe('the worker', () => {
   it('has probes that allow a heartbeat to age before they act', () => {
-    const { startupProbe, livenessProbe } = container('worker');
-    expect(startupProbe?.exec.command).toEqual([...entrypoint, 'health', '--max-age', '60s']);
-    expect(livenessProbe?.exec).toEqual(startupProbe?.exec);
-    expect(livenessProbe?.timeoutSeconds).toBeLessThan(livenessProbe?.periodSeconds ?? 0);
+    const { startupProbe, livenessProbe, readinessProbe } = container('worker');
+    expect(startupProbe?.httpGet).toEqual({ path: '/healthz', port: 'metrics' });
+    expect(livenessProbe?.httpGet).toEqual(startupProbe?.httpGet);
+    expect(readinessProbe?.httpGet).toEqual({ path: '/readyz', port: 'metrics' });
+    // A worker takes up to half a minute to find Postgres, and longer to bring a schema up to date.
+    expect((startupProbe?.periodSeconds ?? 0) * (startupProbe?.failureThreshold ?? 0)).toBeGreaterThan(120);
+    for (const probe of [livenessProbe, readinessProbe])
+      expect(probe?.timeoutSeconds).toBeLessThan(probe?.periodSeconds ?? 0);
+    // /readyz itself waits 4 s for what it asks.
+    expect(readinessProbe?.timeoutSeconds).toBeGreaterThan(4);
+  });
+
+  it('serves its metrics where the settings, the annotations and the image say', async () => {
+    const { port, host } = (await podConfig()).metrics;
+    expect(host).toBe('0.0.0.0');
+    expect(container('worker').ports).toEqual([{ name: 'metrics', containerPort: port }]);
+    expect(pod('worker').metadata.annotations).toEqual({
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/port': String(port),
+      'prometheus.io/path': '/metrics',
+    });
+    expect(readFileSync(join(root, '../../Dockerfile'), 'utf8')).toContain(`\nEXPOSE ${port}\n`);
   });
 
   it('is what the disruption budget guards', () => {

@@ -3,7 +3,7 @@ import type { Manifest } from './kustomize.ts';
 
 /** The part of a pod that the tests judge. Parsing it is itself a test: nothing here is optional by chance. */
 const probe = z.object({
-  exec: z.object({ command: z.array(z.string()) }),
+  httpGet: z.object({ path: z.string(), port: z.string() }),
   periodSeconds: z.number(),
   timeoutSeconds: z.number(),
   failureThreshold: z.number(),
@@ -16,6 +16,8 @@ const container = z.object({
   env: z.array(z.object({ name: z.string(), value: z.string() })),
   startupProbe: probe.optional(),
   livenessProbe: probe.optional(),
+  readinessProbe: probe.optional(),
+  ports: z.array(z.object({ name: z.string(), containerPort: z.number() })).optional(),
   resources: z.object({
     requests: z.object({ cpu: z.string(), memory: z.string() }),
     limits: z.object({ memory: z.string() }),
@@ -47,7 +49,10 @@ const podSpec = z.object({
 export type PodSpec = z.infer<typeof podSpec>;
 
 const template = z.object({
-  metadata: z.object({ labels: z.record(z.string(), z.string()) }),
+  metadata: z.object({
+    labels: z.record(z.string(), z.string()),
+    annotations: z.record(z.string(), z.string()).optional(),
+  }),
   spec: podSpec,
 });
 export type PodTemplate = z.infer<typeof template>;

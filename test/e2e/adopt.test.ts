@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { audit } from './audit.ts';
-import type { Adopted, Facts } from './facts.ts';
-import { first } from './plants.ts';
-import type { Mutable, Plant } from './plants.ts';
+import { audit } from '../auditor/rules.ts';
+import type { Adopted, Facts } from '../auditor/facts.ts';
+import { plantsOfPeople } from '../auditor/plants.ts';
+import type { Mutable } from '../auditor/plants.ts';
 import type { Running } from './processes.ts';
 import { prefix, startWorld } from './world.ts';
 import type { World } from './world.ts';
@@ -116,66 +116,8 @@ test('bucket, manifests, Postgres and upstream agree byte for byte, and the jobs
   expect(audit(facts)).toEqual([]);
 });
 
-const ofJob = (f: Mutable<Facts>) => first(f.jobs);
-const plants: Plant[] = [
-  {
-    what: 'an entry that was not collected',
-    plant: (f) =>
-      f.runs.splice(
-        f.runs.findIndex((run) => run.state === 'done'),
-        1,
-      ),
-    says: /^entries: entry \S+ has 0 runs/,
-  },
-  {
-    what: 'an entry that was collected twice',
-    plant: (f) => f.runs.push({ ...first(f.runs), id: 999 }),
-    says: /^entries: entry \S+ has 2 runs/,
-  },
-  {
-    what: 'an entry nobody asked for',
-    plant: (f) => (first(f.runs).entry = 'another'),
-    says: /^entries: run \d+ has an entry nobody asked for/,
-  },
-  {
-    what: 'an entry that failed upstream and is done here',
-    plant: (f) => (first(f.runs.filter((run) => run.state === 'failed')).state = 'done'),
-    says: /^entries: entry \S+ is failed, and its run done/,
-  },
-  {
-    what: 'a job of people that is gone',
-    plant: (f) => (ofJob(f).deletedAt = f.now),
-    says: /^peoplesJobs: "Nightly contacts" is gone/,
-  },
-  {
-    what: 'history that is gone',
-    plant: (f) => (first(ofJob(f).runs).deletedAt = f.now),
-    says: /^peoplesJobs: .* has lost history/,
-  },
-  {
-    what: 'a job of people that was cancelled',
-    plant: (f) =>
-      f.requests.push({
-        ...first(f.requests),
-        method: 'POST',
-        endpoint: 'POST /v10/export/jobs/cancel/{id}',
-        jobs: [ofJob(f).id],
-      }),
-    says: /^peoplesJobs: POST \/v10\/export\/jobs\/cancel\/\{id\} was sent for/,
-  },
-  {
-    what: 'a file of an entry that is not in the bucket',
-    plant: (f) =>
-      f.objects.splice(
-        f.objects.findIndex(({ key }) => key.endsWith('.smime')),
-        1,
-      ),
-    says: /^files: .* is not in the bucket/,
-  },
-];
-
 describe('the auditor notices', () => {
-  test.each(plants)('$what', ({ plant, says }) => {
+  test.each(plantsOfPeople)('$what', ({ plant, says }) => {
     const planted = structuredClone(facts) as Mutable<Facts>;
     plant(planted);
     expect(audit(planted)).toContainEqual(expect.stringMatching(says));

@@ -3,16 +3,19 @@ import { cp, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { inject } from 'vitest';
 
 const root = join(import.meta.dirname, '../..');
 const stamp = join(root, 'dist/.built-for-tests');
 const lockKey = 5_112_007;
 
-/** Compiles the program into dist/, unless nothing has changed since, and returns the path of its command line. */
-export async function buildCli(): Promise<string> {
+/**
+ * Compiles the program into dist/, unless nothing has changed since, and returns the path of its command line.
+ *
+ * @param serverUrl the Postgres of this run
+ */
+export async function buildCli(serverUrl: string): Promise<string> {
   // Two test files may ask at once, and neither may start a half-written program. The lock ends with its session.
-  const lock = new Client({ connectionString: inject('testPostgres').url });
+  const lock = new Client({ connectionString: serverUrl });
   await lock.connect();
   try {
     await lock.query('select pg_advisory_lock($1)', [lockKey]);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { z } from 'zod';
-import { audit } from './audit.ts';
+import { audit } from '../auditor/rules.ts';
 import { lastWindows, startWorld } from './world.ts';
 import type { World } from './world.ts';
 

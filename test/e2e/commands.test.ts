@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { audit } from './audit.ts';
-import type { Expectation } from './facts.ts';
+import { audit } from '../auditor/rules.ts';
+import type { Expectation } from '../auditor/facts.ts';
 import { lastWindows, startWorld } from './world.ts';
 import type { Running } from './processes.ts';
 import type { World } from './world.ts';

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { expect, vi } from 'vitest';
 import { z } from 'zod';
 import type { CrashPoint, Effect } from '../../src/crash-points.ts';
-import type { Expectation } from './facts.ts';
+import type { Adopted, Expectation } from '../auditor/facts.ts';
 import { atPoint, journeys } from './journeys.ts';
 import type { Stage } from './journeys.ts';
 import type { Running } from './processes.ts';
-import { lastWindows } from './world.ts';
+import { lastWindows, prefix } from './world.ts';
 import type { World } from './world.ts';
 
 /**
@@ -34,14 +34,22 @@ export interface ScenarioOptions {
   readonly realTime: boolean;
 }
 
+/** What the auditor is to expect of a scenario. */
+export interface Outcome {
+  readonly expected: readonly Expectation[];
+  readonly adopted: readonly Adopted[];
+}
+
 /** Plays one scenario until its run is done and every process of it has ended; returns what the auditor is to expect. */
-export async function play(world: World, { point, mode, realTime }: ScenarioOptions): Promise<Expectation> {
+export async function play(world: World, { point, mode, realTime }: ScenarioOptions): Promise<Outcome> {
   const effect = effectOf(point);
   const journey = journeys[effect];
   const definition = [journey.name, mode, point.replace(':', '-')].filter(Boolean).join('-');
   const { windows, expectation } = lastWindows(definition, hour, 1, journey.keys);
   const schedule = { cron: '0 0 1 1 *' };
-  const config = await world.configure({ [definition]: { windows, schedule, ...journey.settings } });
+  const work =
+    journey.adopts === true ? { adopt: { title: definition, every: '1s' } } : { windows, schedule };
+  const config = await world.configure({ [definition]: { ...work, ...journey.settings } });
   const stage: Stage = {
     world,
     definition,
@@ -93,7 +101,9 @@ export async function play(world: World, { point, mode, realTime }: ScenarioOpti
   if (mode === 'freeze') expect(await changesUpstream(world)).toEqual(before);
   await world.upstream.calm();
   await world.upstream.tell('clock', { speed: 60 });
-  return expectation;
+  return journey.adopts === true
+    ? { adopted: [{ tenant: 'demo', definition, prefix, title: definition }], expected: [] }
+    : { adopted: [], expected: [expectation] };
 }
 
 export function effectOf(point: CrashPoint): Effect {

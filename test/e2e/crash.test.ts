@@ -1,10 +1,9 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { effects } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
-import { audit } from './audit.ts';
+import { audit } from '../auditor/rules.ts';
 import { modes, play } from './crash-scenario.ts';
-import type { Mode } from './crash-scenario.ts';
-import type { Expectation } from './facts.ts';
+import type { Mode, Outcome } from './crash-scenario.ts';
 import { startWorld } from './world.ts';
 import type { World } from './world.ts';
 
@@ -42,7 +41,7 @@ const scenarios = points
 /** A world of its own for as many scenarios as are played at a time. */
 interface Lane {
   readonly world: World;
-  readonly expected: Expectation[];
+  readonly outcomes: Outcome[];
 }
 const idle: Lane[] = [];
 const lanes: Lane[] = [];
@@ -50,7 +49,7 @@ const lanes: Lane[] = [];
 async function inLane(action: (lane: Lane) => Promise<void>): Promise<void> {
   let lane = idle.pop();
   if (!lane) {
-    lane = { world: await startWorld(), expected: [] };
+    lane = { world: await startWorld(), outcomes: [] };
     lanes.push(lane);
   }
   try {
@@ -75,9 +74,9 @@ describe.concurrent('a worker', () => {
   const name = (mode: Mode, point: CrashPoint) => `${mode} ${point}`;
   for (const { point, mode } of scenarios)
     test(name(mode, point), { timeout: 240_000 }, async () => {
-      await inLane(async ({ world, expected }) => {
+      await inLane(async ({ world, outcomes }) => {
         const begun = performance.now();
-        expected.push(await play(world, { point, mode, realTime: all || mode.startsWith('freeze') }));
+        outcomes.push(await play(world, { point, mode, realTime: all || mode.startsWith('freeze') }));
         times.push(`${((performance.now() - begun) / 1000).toFixed(1)} s ${name(mode, point)}`);
       });
     });
@@ -85,9 +84,13 @@ describe.concurrent('a worker', () => {
 
 test('everything made upstream is stored once, and nothing was deleted too early', async () => {
   console.log(times.join('\n'));
-  for (const { world, expected } of lanes) expect(audit(await world.facts(expected))).toEqual([]);
+  for (const { world, outcomes } of lanes) {
+    const expected = outcomes.flatMap((outcome) => outcome.expected);
+    const adopted = outcomes.flatMap((outcome) => outcome.adopted);
+    expect(audit(await world.facts(expected, adopted))).toEqual([]);
+  }
   expect(
-    lanes.flatMap(({ expected }) => expected),
+    lanes.flatMap(({ outcomes }) => outcomes),
     'scenarios that came to their end',
   ).toHaveLength(scenarios.length);
 }, 240_000);

@@ -21,6 +21,8 @@ export interface Journey {
   /** What a definition's name begins with decides about its files. */
   readonly name?: string;
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** Whether the definition collects what a job of people with its name as title has made, and exports nothing. */
+  readonly adopts?: boolean;
   /** What keys in its sink begin with. */
   readonly keys?: string;
   readonly faults?: readonly Readonly<Record<string, unknown>>[];
@@ -54,12 +56,12 @@ export async function atPoint(armed: Running, point: CrashPoint): Promise<void> 
   ]);
 }
 
-/** Leaves a planned run behind, with its step in the queue: its worker died right after it had planned. */
-async function onlyPlanned({ startArmed }: Stage): Promise<void> {
-  const planner = startArmed('after:plan', 'worker');
-  await atPoint(planner, 'after:plan');
-  planner.signal('SIGKILL');
-  await planner.ended;
+/** Leaves behind what a worker that was killed at the point leaves. */
+async function diedAt({ startArmed }: Stage, point: CrashPoint): Promise<void> {
+  const worker = startArmed(point, 'worker');
+  await atPoint(worker, point);
+  worker.signal('SIGKILL');
+  await worker.ended;
 }
 
 /** The upstream's time stands still while an export runs. */
@@ -79,6 +81,21 @@ const fired = z.array(z.object({ fired: z.number() }));
 const whole: Journey = { settings: { delete: 'files-and-job' } };
 const inParts: Journey = { name: 'large' };
 const onDisk: Journey = { settings: { sink: 'disk' }, keys: diskPrefix };
+/** A job of people, which has run once. */
+const adopting: Journey = {
+  adopts: true,
+  async prepare({ world, definition }) {
+    const made = await world.upstream.tell('jobs', {
+      source: 'UCSX',
+      type: 'contacts',
+      title: definition,
+      timeFrame: { all: true },
+      schedulerParam: { immediately: false, cron: '0 2 * * *' },
+    });
+    const at = new Date(Date.now() - 3_600_000).toISOString();
+    await world.upstream.tell('runs', { job: z.object({ id: z.string() }).parse(made).id, at });
+  },
+};
 /** The upstream refuses a create request, and changes its mind. */
 const refused: Journey = {
   faults: [
@@ -121,8 +138,12 @@ export const journeys: Readonly<Record<Effect, Journey>> = {
   // An export that goes on for as long as somebody looks.
   'commit-wait': {
     ...whole,
-    prepare: async ({ world }) => void (await world.upstream.tell('clock', { speed: 0 })),
-    afterwards: async ({ world }) => void (await world.upstream.tell('clock', { speed: 60 })),
+    async prepare({ world }) {
+      await world.upstream.tell('clock', { speed: 0 });
+    },
+    async afterwards({ world }) {
+      await world.upstream.tell('clock', { speed: 60 });
+    },
   },
 
   's3-begin': inParts,
@@ -202,14 +223,29 @@ export const journeys: Readonly<Record<Effect, Journey>> = {
   // A step of a run that was cancelled before anybody looked at it.
   'drop-step': {
     async prepare(stage) {
-      await onlyPlanned(stage);
+      await diedAt(stage, 'after:plan');
       expect((await stage.world.run(stage.config, 'cancel', await stage.until('planned'))).code).toBe(0);
     },
     afterwards: (stage) => retried(stage, 'cancelled'),
   },
+  'note-look': adopting,
+  'adopt-entries': adopting,
+  'note-look-failed': {
+    ...adopting,
+    faults: [{ endpoint: 'GET /v10/export/history', kind: 'status', status: 403, nth: 1 }],
+  },
+  // A file that is not safe yet when its time upstream is nearly over.
+  'note-expiry': {
+    async prepare(stage) {
+      await diedAt(stage, 'after:commit-transferring');
+      await stage.world.sql(
+        `update udm_sync.files set expires_at = now() + interval '1 hour' where state = 'waiting'`,
+      );
+    },
+  },
   rescue: {
     async prepare(stage) {
-      await onlyPlanned(stage);
+      await diedAt(stage, 'after:plan');
       await stage.world.sql('delete from udm_sync_queue.job');
     },
   },

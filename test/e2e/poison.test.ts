@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { audit } from './audit.ts';
+import { audit } from '../auditor/rules.ts';
 import { lastWindows, startWorld } from './world.ts';
 import type { World } from './world.ts';
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { audit } from './audit.ts';
+import { audit } from '../auditor/rules.ts';
 import { said } from './crash-scenario.ts';
-import type { Expectation } from './facts.ts';
+import type { Expectation } from '../auditor/facts.ts';
 import type { Running } from './processes.ts';
 import { lastWindows, startWorld } from './world.ts';
 import type { World } from './world.ts';

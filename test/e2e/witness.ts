@@ -2,27 +2,12 @@ import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Pool } from 'pg';
-
-/** What Postgres had committed about a file at the moment a DELETE that concerns it was on its way. */
-export interface Testimony {
-  /** As the request, or the job or history entry it names, has it. */
-  readonly name: string;
-  /** Undefined: Postgres knew no such file. */
-  readonly state: string | undefined;
-  readonly verified: boolean;
-}
-
-/** A DELETE on its way upstream. */
-export interface WitnessedDelete {
-  /** Undecoded, with its query. */
-  readonly path: string;
-  readonly files: readonly Testimony[];
-}
+import type { Testimony } from '../auditor/facts.ts';
 
 export interface Witness {
   /** What workers take for the upstream. */
   readonly url: string;
-  readonly deletes: readonly WitnessedDelete[];
+  readonly testimonies: readonly Testimony[];
   stop(): Promise<void>;
 }
 
@@ -31,12 +16,12 @@ export interface Witness {
  * sees only what is committed, what Postgres says of the files concerned.
  */
 export async function startWitness(upstream: string, database: Pool): Promise<Witness> {
-  const deletes: WitnessedDelete[] = [];
+  const testimonies: Testimony[] = [];
   const { hostname, port } = new URL(upstream);
 
   async function handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const { method = 'GET', url: path = '/', headers } = incoming;
-    if (method === 'DELETE') deletes.push({ path, files: await askPostgres(database, path) });
+    if (method === 'DELETE') testimonies.push({ path, files: await askPostgres(database, path) });
     const forwarded = request({ hostname, port, method, path, headers, agent: false });
     forwarded.on('error', () => outgoing.destroy());
     forwarded.on('response', (answer) => {
@@ -59,7 +44,7 @@ export async function startWitness(upstream: string, database: Pool): Promise<Wi
   if (address === null || typeof address === 'string') throw new Error('the witness listens on no port');
   return {
     url: `http://127.0.0.1:${address.port}`,
-    deletes,
+    testimonies,
     async stop() {
       server.close();
       server.closeAllConnections();
@@ -74,7 +59,7 @@ interface Row {
   readonly verified: boolean;
 }
 
-async function askPostgres(database: Pool, path: string): Promise<Testimony[]> {
+async function askPostgres(database: Pool, path: string): Promise<Testimony['files']> {
   const columns = `f.name, f.state, f.verified_at is not null and f.state in ('verified', 'deleted') as verified`;
   const of = /\/export\/(history|jobs)\/([^/?]+)$/.exec(path);
   if (of) {

@@ -1,10 +1,10 @@
 import { PutObjectCommand, CreateMultipartUploadCommand, DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { audit } from './audit.ts';
-import type { Facts } from './facts.ts';
+import { audit } from '../auditor/rules.ts';
+import type { Facts } from '../auditor/facts.ts';
 import type { Running } from './processes.ts';
-import { first, plants } from './plants.ts';
-import type { Mutable } from './plants.ts';
+import { first, plants } from '../auditor/plants.ts';
+import type { Mutable } from '../auditor/plants.ts';
 import { lastWindows, startWorld } from './world.ts';
 import type { World } from './world.ts';
 
@@ -127,6 +127,9 @@ test('bucket, manifests, Postgres and upstream agree byte for byte, and nothing 
   facts = await world.facts(expected);
   expect(facts.upstreamFiles.length).toBeGreaterThanOrEqual(10 + 30 + 90);
   expect(audit(facts)).toEqual([]);
+  const program = await world.auditor(expected);
+  expect(program.stdout).toMatch(/^(not checked: .*\n)*0 violations; 30 runs, /);
+  expect(program.code).toBe(0);
 });
 
 describe('the auditor notices', () => {
@@ -147,11 +150,15 @@ describe('the auditor notices', () => {
     const now = await world.facts(expected);
     expect(audit(now)).toEqual([
       `files: ${file} holds other bytes than the upstream made`,
+      expect.stringMatching(/^lost: .* was deleted by us and is stored nowhere$/),
       expect.stringMatching(/^manifests: run \d+ has no manifest$/),
       'strays: elsewhere belongs to nothing',
       ...(now.unfinishedUploads === undefined
         ? []
         : ['uploads: an unfinished upload of exports/e2e/begun is left']),
     ]);
+    const program = await world.auditor(expected);
+    expect(program.stdout).toContain('strays: elsewhere belongs to nothing\n');
+    expect(program.code).toBe(1);
   });
 });

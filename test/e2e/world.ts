@@ -4,15 +4,16 @@ import { join } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import { Pool } from 'pg';
 import type { QueryResultRow } from 'pg';
-import { vi } from 'vitest';
+import { inject, vi } from 'vitest';
 import { stringify } from 'yaml';
+import { collectFacts } from '../auditor/facts.ts';
+import type { Adopted, Expectation, Facts } from '../auditor/facts.ts';
+import { lastWindows as windowsBefore } from '../faults/windows.ts';
 import { startRecordingProxy } from '../sinks/recording-proxy.ts';
 import type { RecordingProxy } from '../sinks/recording-proxy.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { startS3Server } from '../support/s3.ts';
 import { buildCli } from './build.ts';
-import { collectFacts } from './facts.ts';
-import type { Adopted, Expectation, Facts } from './facts.ts';
 import { start } from './processes.ts';
 import type { Ended, Running } from './processes.ts';
 import { startUpstream } from './upstream.ts';
@@ -49,6 +50,8 @@ export interface World {
   /** Waits until the query has at least one row, and returns the first. */
   row<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Row>;
   facts(expected: readonly Expectation[], adopted?: readonly Adopted[]): Promise<Facts>;
+  /** Runs the auditor as the program of its own that it is. */
+  auditor(expected: readonly Expectation[]): Promise<{ readonly code: number; readonly stdout: string }>;
   /** What every process has printed, for a test that failed. */
   said(): string;
   stop(): Promise<void>;
@@ -58,7 +61,7 @@ export interface World {
 export type Definition = Readonly<Record<string, unknown>>;
 
 export async function startWorld(): Promise<World> {
-  const main = await buildCli();
+  const main = await buildCli(inject('testPostgres').url);
   const folder = await mkdtemp(join(tmpdir(), 'udm-sync-e2e-'));
   const database = await createTestDatabase();
   const pool = new Pool({ connectionString: database.url, max: 4 });
@@ -71,7 +74,8 @@ export async function startWorld(): Promise<World> {
   const { accessKeyId, secretAccessKey } = server.credentials;
   const credentials = { accessKeyId, secretAccessKey };
   const s3 = new S3Client({ endpoint: server.endpoint, region, credentials, forcePathStyle: true });
-  const upstream = await startUpstream(join(folder, 'upstream.jsonl'));
+  const log = join(folder, 'upstream.jsonl');
+  const upstream = await startUpstream(log);
   const witness = await startWitness(upstream.url, pool);
   const processes: Running[] = [];
 
@@ -108,6 +112,7 @@ export async function startWorld(): Promise<World> {
     },
     // Many workers run at once on this machine.
     page: { enabled: false },
+    metrics: { port: 0 },
     worker: {
       shutdownGrace: '2s',
       poll: { min: '200ms', max: '500ms' },
@@ -156,16 +161,34 @@ export async function startWorld(): Promise<World> {
     },
     facts: (expected, adopted = []) =>
       collectFacts({
-        upstream,
+        log,
         database: pool,
-        s3,
-        bucket,
-        disk: { folder: join(folder, 'disk'), prefix: diskPrefix },
-        listsUploads: server.kind === 'ceph',
-        deletes: witness.deletes,
+        storages: [
+          { kind: 's3', client: s3, bucket, listsUploads: server.kind === 'ceph' },
+          { kind: 'folder', folder: join(folder, 'disk'), prefix: diskPrefix },
+        ],
+        testimonies: witness.testimonies,
         expected,
         adopted,
       }),
+    async auditor(expected) {
+      const [expectFile, witnessFile] = [join(folder, 'expected.json'), join(folder, 'witness.jsonl')];
+      await writeFile(expectFile, JSON.stringify(expected));
+      await writeFile(witnessFile, witness.testimonies.map((each) => `${JSON.stringify(each)}\n`).join(''));
+      const main = join(import.meta.dirname, '../auditor/main.ts');
+      const where = ['--log', log, '--expect', expectFile, '--bucket', bucket, '--endpoint', server.endpoint];
+      const { code, stdout, stderr } = await start(
+        main,
+        [...where, '--witness', witnessFile, ...(server.kind === 'ceph' ? [] : ['--no-uploads'])],
+        {
+          AWS_ACCESS_KEY_ID: accessKeyId,
+          AWS_SECRET_ACCESS_KEY: secretAccessKey,
+          AWS_REGION: region,
+          DATABASE_URL: database.url,
+        },
+      ).ended;
+      return { code: code ?? -1, stdout: stdout + stderr };
+    },
     said: () => processes.map((each) => `--- ${each.pid} ${each.command}\n${each.said()}`).join('\n'),
     async stop() {
       for (const each of processes) each.signal('SIGKILL');
@@ -184,30 +207,5 @@ export async function startWorld(): Promise<World> {
 }
 
 /** The last `count` complete windows, and settings that keep them the same for half a window to come. */
-export function lastWindows(
-  definition: string,
-  lengthMs: number,
-  count: number,
-  keysBegin = prefix,
-): { windows: { length: string; lag: string; start: string; catchUp: number }; expectation: Expectation } {
-  const now = Date.now();
-  const sinceGrid = now % lengthMs;
-  const to = now - sinceGrid - lengthMs;
-  const from = to - count * lengthMs;
-  return {
-    windows: {
-      length: `${lengthMs / 60_000}m`,
-      lag: `${sinceGrid + lengthMs / 2}ms`,
-      start: new Date(from).toISOString(),
-      catchUp: count,
-    },
-    expectation: {
-      tenant: 'demo',
-      definition,
-      prefix: keysBegin,
-      from: new Date(from),
-      to: new Date(to),
-      lengthMs,
-    },
-  };
-}
+export const lastWindows = (definition: string, lengthMs: number, count: number, keysBegin = prefix) =>
+  windowsBefore(definition, lengthMs, count, keysBegin);

@@ -84,6 +84,24 @@ describe('planning', () => {
   });
 });
 
+test('planning from the middle of a window takes what finer windows cover of it into account', async () => {
+  const wanted = definition({ hoursBack: 3 });
+  const begin = wanted.windows.start ?? thisHour();
+  const third = hourMs / 3;
+  const finer: DefinitionConfig = { ...wanted, windows: { ...wanted.windows, lengthMs: third } };
+  await planWindow(pipeline, finer, { from: begin, to: new Date(begin.getTime() + third) });
+  const start = new Date(begin.getTime() + third);
+  await planDue(pipeline, { ...wanted, windows: { ...wanted.windows, start } });
+  const runs = (await listRuns(pipeline.db, { limit: 100 })).reverse();
+  expect(runs.map((run) => run.windowFrom.getTime() - begin.getTime())).toEqual([
+    0,
+    third,
+    hourMs,
+    2 * hourMs,
+  ]);
+  expect(runs.at(-1)?.windowTo).toEqual(thisHour());
+});
+
 describe('a schedule', () => {
   test('owes nothing between its ticks, and makes up for a tick that was missed', async () => {
     // Fires once a year at most: between the first look and the next tick nothing new is owed.

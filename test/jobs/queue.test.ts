@@ -1,7 +1,8 @@
 import { sql } from 'drizzle-orm';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Claim, StepPayload } from '../../src/queue/queue.ts';
-import { LostClaimError } from '../../src/queue/queue.ts';
+import { LostClaimError, claimMs } from '../../src/queue/queue.ts';
+import { fence } from '../../src/jobs/fence.ts';
 import type { OpenPipeline } from '../../src/jobs/pipeline.ts';
 import { settleStep } from '../../src/jobs/settle.ts';
 import { rescue } from '../../src/jobs/worker.ts';
@@ -83,6 +84,17 @@ describe('settling a step', () => {
     await pipeline.queue.hurry(pipeline.db, run);
     expect(await stepJobs()).toHaveLength(1);
   });
+});
+
+test('what cannot be taken back is not sent once another worker may hold the claim', async () => {
+  const claim = await claimStep();
+  const stillOurs = await fence(pipeline, claim);
+  stillOurs();
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now() + claimMs);
+  expect(stillOurs).toThrow(LostClaimError);
+  clock.mockRestore();
+  await pipeline.db.execute(sql`update udm_sync_queue.job set retry_count = retry_count + 1`);
+  await expect(fence(pipeline, claim)).rejects.toThrow(LostClaimError);
 });
 
 test('the rescue finds a run without a next step, and only that', async () => {

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { abortAbandoned } from '../../src/jobs/worker.ts';
+import { abortAbandoned } from '../../src/jobs/sweep.ts';
 import { requestCancel } from '../../src/jobs/revive.ts';
 import { startS3Server } from '../support/s3.ts';
 import type { S3Server } from '../support/s3.ts';

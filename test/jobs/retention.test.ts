@@ -35,9 +35,9 @@ function told(pipeline: OpenPipeline): PipelineEvent[] {
   return events;
 }
 
-/** Lets the upstream give out no file until the fault is removed. */
+/** Lets the upstream give out no file, alone or in a list, until the fault is removed. */
 const holdFiles = (harness: Harness) =>
-  harness.simulator.faults.add({ endpoint: 'GET /v10/files/{filename}', kind: 'status', status: 503 });
+  harness.simulator.faults.add({ endpoint: /GET \/v10\/files/, kind: 'status', status: 503 });
 
 const expireIn = (pipeline: OpenPipeline, name: string, ms: number) =>
   pipeline.db.execute(
@@ -59,7 +59,7 @@ describe('a file that is not safe as its time upstream runs out', () => {
     });
     const { simulator } = harness;
     simulator.faults.add({
-      endpoint: /GET .*\/files\/(late|soon|fine)/,
+      endpoint: /GET \/s3\/(late|soon|fine)/,
       kind: 'status',
       status: 503,
     });

@@ -28,7 +28,7 @@ describe('what the upstream says cannot be trusted blindly', () => {
     const { harness, simulator, pipeline } = await begin({
       definition: { delete: mode },
       simulator: { filesFor: () => names.map((name) => ({ name, size: 1000 })) },
-      worker: { collectSettle: '600ms' },
+      worker: { collectSettle: '2500ms' },
     });
     // The first looks show one file of two.
     simulator.faults.add({

@@ -48,13 +48,22 @@ export async function eavesdrop(upstream: string): Promise<Eavesdropper> {
     if (path.includes('/oauth/token'))
       for (const [, token] of content.toString().matchAll(/"(?:access|refresh)_token":\s*"([^"]+)"/g))
         credentials.add(token ?? '');
-    const location = answer.headers.location === undefined ? undefined : new URL(answer.headers.location);
-    if (location) {
-      origin = location.origin;
-      credentials.add(location.searchParams.get('X-Amz-Signature') ?? '');
-      answer.headers.location = location.href.replace(origin, eavesdropper.url);
-    }
-    outgoing.writeHead(answer.statusCode ?? 502, answer.headers).end(content);
+    // Where files are is said by a Location or by a list of URLs.
+    const learn = (text: string) =>
+      text.replaceAll(
+        /http:\/\/[^/"\s]+(?=\/[^"\s]*X-Amz-Signature=([0-9a-f]+))/g,
+        (found, signature: string) => {
+          origin = found;
+          credentials.add(signature);
+          return eavesdropper.url;
+        },
+      );
+    const { location } = answer.headers;
+    if (location !== undefined) answer.headers.location = learn(location);
+    const urls =
+      hop === 'api' && path.includes('/v10/files?') ? Buffer.from(learn(content.toString())) : content;
+    if (urls !== content) answer.headers['content-length'] = String(urls.length);
+    outgoing.writeHead(answer.statusCode ?? 502, answer.headers).end(urls);
   }
 
   const server = createServer((incoming, outgoing) => {

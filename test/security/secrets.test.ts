@@ -106,8 +106,8 @@ async function follow(running: Running): Promise<Ended> {
   return ended;
 }
 
-/** Answers some of the requests by quoting them. */
-function misbehave(): void {
+/** Answers some of the requests by quoting them; returns how many of each kind there were. */
+function misbehave(): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   ear.intervene = ({ hop, method, path, quoted }) => {
     const kind =
@@ -144,6 +144,7 @@ function misbehave(): void {
     if (writes === 2) return { answer: { status: 500, body } };
     return writes === 3 ? { loseAnswer: true } : undefined;
   };
+  return counts;
 }
 
 const reasonOf = async (name: string) => {
@@ -158,7 +159,7 @@ const until = (what: () => Promise<unknown>, pattern: RegExp) =>
 
 test('a worker that meets every kind of failure prints no secret', async () => {
   expect((await follow(place.start('migrate'))).code).toBe(0);
-  misbehave();
+  const asked = misbehave();
   const worker = place.start('worker', { LOG_LEVEL: 'trace' });
   const ended = follow(worker);
   await until(() => reasonOf('refreshing'), /ERR|refresh|user name, password|credentials/i);
@@ -189,6 +190,7 @@ test('a worker that meets every kind of failure prints no secret', async () => {
   expect((await ended).code).toBe(0);
   forbid(...ear.credentials);
   // What was meant to go wrong did.
+  expect(asked.get('origin')).toBeGreaterThan(4);
   const said = heard.join('');
   for (const trouble of [
     '"level":"debug"',

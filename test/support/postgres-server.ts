@@ -46,7 +46,7 @@ async function dockerAnswers(): Promise<boolean> {
 
 async function startContainer(): Promise<TestServer> {
   const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
-  const hasty = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
+  const hasty = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'track_commit_timestamp=on'];
   const container = await new PostgreSqlContainer(image)
     .withCommand(['postgres', ...hasty.flatMap((setting) => ['-c', setting])])
     .start();

@@ -16,9 +16,16 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** Makes a migrated, empty database of its own for the test file that asks, on the server of this run. */
-export async function createTestDatabase(): Promise<TestDatabase> {
-  const server = inject('testPostgres');
+/** A Postgres server and the migrated database on it that others are copied from. */
+export interface TemplateServer {
+  readonly url: string;
+  readonly template: string;
+}
+
+/** Makes a migrated, empty database of its own for whoever asks: by default on the server of this test run. */
+export async function createTestDatabase(
+  server: TemplateServer = inject('testPostgres'),
+): Promise<TestDatabase> {
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   // Without a WAL to keep safe, copying the files is several times faster than the default.
   await command(server.url, `create database ${name} template ${server.template} strategy file_copy`);

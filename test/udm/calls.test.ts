@@ -258,9 +258,10 @@ describe('errors', () => {
 test('requests of one tenant are spaced', async () => {
   const server = await serve((_request, response) => json(response, 200, []));
   const client = clientOf(server.url, { requestsPerSecond: 20, auth: { grant: 'token', token: 'fixed' } });
+  const begun = performance.now();
   await Promise.all([client.listSources(), client.listSources(), client.listSources(), client.listSources()]);
-  const times = server.calls.map(({ at }) => at).sort((a, b) => a - b);
-  expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(130);
+  // Counted from before the first, which may reach a busy machine late.
+  expect(Math.max(...server.calls.map(({ at }) => at)) - begun).toBeGreaterThanOrEqual(130);
 });
 
 test('every attempt is reported', async () => {

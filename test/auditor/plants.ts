@@ -12,7 +12,7 @@ export type Mutable<T> = T extends Date
 export interface Plant {
   readonly what: string;
   readonly plant: (facts: Mutable<Facts>) => unknown;
-  /** What the auditor has to say about it. */
+  /** What the auditor has to say about it; begins with the name of the rule. */
   readonly says: RegExp;
 }
 
@@ -85,6 +85,19 @@ export const plants: Plant[] = [
     says: /^files: two files have one key/,
   },
   {
+    what: 'a file deleted upstream whose bytes are nowhere',
+    plant: (f) => (storedFile(f).sha256 = '0'.repeat(64)),
+    says: /^lost: .* was deleted by us and is stored nowhere/,
+  },
+  {
+    what: 'a file given up for lost that was there',
+    plant: (f) => {
+      first(f.files).state = 'lost';
+      madeOf(f, first(f.files).name).deletedBy = undefined;
+    },
+    says: /^lost: .* counts as lost, but the vendor had not deleted it/,
+  },
+  {
     what: 'a missing manifest',
     plant: (f) => f.objects.splice(f.objects.indexOf(manifestOf(f)), 1),
     says: /^manifests: run \d+ has no manifest/,
@@ -150,6 +163,11 @@ export const plants: Plant[] = [
     says: /^uploads: .* some\/key is left/,
   },
   {
+    what: 'an upload that Postgres has forgotten to end',
+    plant: (f) => f.uploads.push({ runId: first(f.runs).id, fileId: 7 }),
+    says: /^uploads: Postgres still has an upload of file 7/,
+  },
+  {
     what: 'a file verified after its DELETE',
     plant: (f) => (first(f.files).verifiedAt = new Date(Date.now() + 60_000)),
     says: /^deletedAfterVerified: DELETE .* before .* was verified/,
@@ -186,18 +204,28 @@ export const plants: Plant[] = [
   },
   {
     what: 'a DELETE on its way before the commit',
-    plant: (f) => (first(first(f.deletes).files).verified = false),
+    plant: (f) => (first(first(testimonies(f)).files).verified = false),
     says: /^deletedAfterCommit: DELETE .* while .* was/,
   },
   {
     what: 'a history entry deleted with a file Postgres did not know',
-    plant: (f) => first(f.deletes.filter(({ path }) => path.includes('/history/'))).files.pop(),
+    plant: (f) => first(testimonies(f).filter(({ path }) => path.includes('/history/'))).files.pop(),
     says: /^deletedAfterCommit: DELETE .* was unknown/,
   },
   {
     what: 'a DELETE past the witness',
-    plant: (f) => f.deletes.pop(),
+    plant: (f) => testimonies(f).pop(),
     says: /^deletedAfterCommit: 1 DELETEs had no witness/,
+  },
+  {
+    what: 'a verification committed after its DELETE',
+    plant: (f) => (verifiedLine(f).committedAt = new Date(Date.now() + 60_000)),
+    says: /^deletedAfterCommit: DELETE .* was committed as verified at/,
+  },
+  {
+    what: 'a verification that was never committed',
+    plant: (f) => f.history.splice(f.history.indexOf(verifiedLine(f)), 1),
+    says: /^deletedAfterCommit: DELETE .* was committed as verified never/,
   },
   {
     what: 'a file left upstream',
@@ -213,6 +241,21 @@ export const plants: Plant[] = [
     what: 'a deleted file that Postgres takes for kept',
     plant: (f) => (first(f.files).state = 'verified'),
     says: /^cleaned: .* is gone, but Postgres says verified/,
+  },
+  {
+    what: 'a file deleted that was to be kept',
+    plant: (f) => (first(f.expected).delete = 'nothing'),
+    says: /^cleaned: .* was deleted, and should have been kept/,
+  },
+  {
+    what: 'a job left alive by a run that has ended',
+    plant: (f) => (first(f.jobs.filter(({ deletedAt }) => deletedAt === undefined)).endedAt = undefined),
+    says: /^abandonedJobs: the job .* is live, but its run is done/,
+  },
+  {
+    what: 'a run that nobody will look at again',
+    plant: (f) => (first(f.runs).state = 'exporting'),
+    says: /^stuck: run \d+ is exporting, and nothing in the queue/,
   },
   {
     what: 'a second live job',
@@ -240,6 +283,66 @@ export const plants: Plant[] = [
   },
 ];
 
+/** The same for entries of people's jobs, in the facts of a sync that adopts some. */
+export const plantsOfPeople: Plant[] = [
+  {
+    what: 'an entry that was not collected',
+    plant: (f) =>
+      f.runs.splice(
+        f.runs.findIndex((run) => run.state === 'done'),
+        1,
+      ),
+    says: /^entries: entry \S+ has 0 runs/,
+  },
+  {
+    what: 'an entry that was collected twice',
+    plant: (f) => f.runs.push({ ...first(f.runs), id: 999 }),
+    says: /^entries: entry \S+ has 2 runs/,
+  },
+  {
+    what: 'an entry nobody asked for',
+    plant: (f) => (first(f.runs).entry = 'another'),
+    says: /^entries: run \d+ has an entry nobody asked for/,
+  },
+  {
+    what: 'an entry that failed upstream and is done here',
+    plant: (f) => (first(f.runs.filter((run) => run.state === 'failed')).state = 'done'),
+    says: /^entries: entry \S+ is failed, and its run done/,
+  },
+  {
+    what: 'a job of people that is gone',
+    plant: (f) => (ofJob(f).deletedAt = f.now),
+    says: /^peoplesJobs: "Nightly contacts" is gone/,
+  },
+  {
+    what: 'history that is gone',
+    plant: (f) => (first(ofJob(f).runs).deletedAt = f.now),
+    says: /^peoplesJobs: .* has lost history/,
+  },
+  {
+    what: 'a job of people that was cancelled',
+    plant: (f) =>
+      f.requests.push({
+        ...first(f.requests),
+        method: 'POST',
+        endpoint: 'POST /v10/export/jobs/cancel/{id}',
+        jobs: [ofJob(f).id],
+      }),
+    says: /^peoplesJobs: POST \/v10\/export\/jobs\/cancel\/\{id\} was sent for/,
+  },
+  {
+    what: 'a file of an entry that is not in the bucket',
+    plant: (f) =>
+      f.objects.splice(
+        f.objects.findIndex(({ key }) => key.endsWith('.smime')),
+        1,
+      ),
+    says: /^files: .* is not in the bucket/,
+  },
+];
+
+const ofJob = (f: Mutable<Facts>) => first(f.jobs);
+
 const longAgo = '2000-01-01T00:00:00.000Z';
 
 /** The first of a list that a plant needs something in. */
@@ -247,6 +350,25 @@ export function first<T>(list: readonly T[]): T {
   const [item] = list;
   if (item === undefined) throw new Error('nothing to plant a fault in');
   return item;
+}
+
+/** The rules that a list of plants provokes. */
+export function rulesOf(list: readonly Plant[]): Set<string> {
+  return new Set(list.map(({ says }) => /^\^(\w+):/.exec(says.source)?.[1] ?? ''));
+}
+
+function testimonies(f: Mutable<Facts>) {
+  if (!f.testimonies) throw new Error('nobody stood between');
+  return f.testimonies;
+}
+
+/** A line of a file that was verified and deleted by list. */
+function verifiedLine(f: Mutable<Facts>) {
+  return first(f.history.filter(({ subject, toState }) => subject === 'file' && toState === 'verified'));
+}
+
+function madeOf(f: Mutable<Facts>, name: string) {
+  return first(f.upstreamFiles.filter((file) => file.name === name));
 }
 
 function storedFile(f: Mutable<Facts>) {

@@ -1,0 +1,2 @@
+CREATE INDEX "files_unsafe" ON "udm_sync"."files" USING btree ("run_id","state") WHERE state in ('waiting', 'transferring', 'dead', 'lost');--> statement-breakpoint
+CREATE INDEX "runs_last_success" ON "udm_sync"."runs" USING btree ("definition","finished_at") WHERE state = 'done';
