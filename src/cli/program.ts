@@ -272,7 +272,7 @@ export function buildProgram(exit: (code: number) => void): Command {
     program,
     'completion',
     'a script that lets your shell complete commands and options',
-    'source <(udm-sync completion bash)',
+    'udm-sync completion bash > ~/.local/share/bash-completion/completions/udm-sync',
   )
     .argument('<shell>', 'bash, zsh or fish')
     .action(async (shell: string) =>

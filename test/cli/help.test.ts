@@ -27,6 +27,7 @@ const commands = [
   'doctor',
   'verify',
   'sweep',
+  'notify-test',
   'cipher',
   'cipher show',
   'cipher upload',
