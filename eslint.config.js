@@ -16,10 +16,23 @@ const arrows = {
   transfer: ['udm', 'sinks'],
   jobs: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue'],
   page: ['config', 'store', 'jobs'],
+  report: ['config', 'store', 'jobs', 'page'],
   metrics: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs'],
   // What it tells is in Postgres: history has every transition, whichever process made it.
   notify: ['config', 'store'],
-  cli: ['udm', 'sinks', 'transfer', 'config', 'store', 'queue', 'jobs', 'page', 'metrics', 'notify'],
+  cli: [
+    'udm',
+    'sinks',
+    'transfer',
+    'config',
+    'store',
+    'queue',
+    'jobs',
+    'page',
+    'report',
+    'metrics',
+    'notify',
+  ],
 };
 const outside = ['simulator', 'demo', 'test', 'bench', 'scripts'];
 

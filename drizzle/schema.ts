@@ -223,7 +223,8 @@ export const files = udmSync.table(
   },
   (t) => [
     uniqueIndex('files_export_name').on(t.exportId, t.name),
-    index('files_run').on(t.runId),
+    // In pages, for reports: a run may have a hundred thousand.
+    index('files_run').on(t.runId, t.id),
     index('files_tenant_name').on(t.tenant, t.name),
     index('files_claim')
       .on(t.claim)

@@ -10,6 +10,7 @@ import { pendingMigrations } from '../store/migrate.ts';
 import type { UdmClient } from '../udm/types.ts';
 import { printable } from '../printable.ts';
 import { exitCodes } from './exit-codes.ts';
+import { tinted } from './colour.ts';
 import { counted, print, printJson } from './output.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
@@ -32,7 +33,9 @@ export async function doctorCommand(options: GlobalOptions): Promise<number> {
     findings.push(finding);
     const code = finding.code ? ` [${finding.code}]` : '';
     if (!options.json)
-      print(printable(`${finding.ok ? 'ok  ' : 'FAIL'}  ${finding.check}: ${finding.detail}${code}`));
+      process.stdout.write(
+        `${finding.ok ? tinted('good', 'ok  ') : tinted('bad', 'FAIL')}  ${printable(`${finding.check}: ${finding.detail}${code}`)}\n`,
+      );
   };
   const check = async (name: string, action: () => Promise<string>) => {
     try {

@@ -27,6 +27,11 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
+/** The same in one line, for one document after the other. */
+export function printJsonLine(value: unknown): void {
+  process.stdout.write(`${printableJson(JSON.stringify(value))}\n`);
+}
+
 /** Prints text of ours; what is put into it from outside goes through `printable` first. */
 export function print(text = ''): void {
   process.stdout.write(`${printableLines(text)}\n`);

@@ -2,11 +2,13 @@ import { Command } from 'commander';
 import type { BackfillOptions } from './backfill.ts';
 import { defaultHealthFile } from './health-file.ts';
 import type { HealthOptions } from './health.ts';
+import type { ReportOptions } from './report-command.ts';
 import type { PruneOptions } from './prune.ts';
 import type { RunOptions } from './run.ts';
 import type { RunsOptions } from './runs.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { packageVersion } from './version.ts';
+import type { StatusOptions } from './status.ts';
 import type { SweepOptions } from './sweep.ts';
 import type { VerifyOptions } from './verify.ts';
 import type { WorkerOptions } from './worker.ts';
@@ -87,9 +89,11 @@ export function buildProgram(exit: (code: number) => void): Command {
 
   withJson(
     command(program, 'status', 'is my data safe? what is missing, at risk, under way', 'udm-sync status'),
-  ).action(async (_: unknown, self: Command) =>
-    exit(await (await import('./status.ts')).statusCommand(self.optsWithGlobals<GlobalOptions>())),
-  );
+  )
+    .option('--watch [interval]', 'show it again every so often (default: 5s) until interrupted')
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./status.ts')).statusCommand(self.optsWithGlobals<StatusOptions>())),
+    );
 
   withJson(
     command(program, 'runs', 'list runs, newest window first', 'udm-sync runs --state failed --limit 20'),
@@ -111,6 +115,21 @@ export function buildProgram(exit: (code: number) => void): Command {
       .action(async (id: string, _: unknown, self: Command) =>
         exit(await (await import('./runs.ts'))[execute](id, self.optsWithGlobals<GlobalOptions>())),
       );
+
+  command(
+    program,
+    'report',
+    'what was transferred, verified, deleted upstream, missed and lost, as evidence',
+    'udm-sync report --from 2026-01-01 --to 2026-02-01 --output january.html',
+  )
+    .requiredOption('--from <instant>', 'windows that begin then or later (UTC)')
+    .requiredOption('--to <instant>', 'and before this (UTC)')
+    .option('--definition <name>', 'only of this definition')
+    .option('--format <format>', "json, csv or html (default: by the output's ending, else json)")
+    .option('--output <file>', 'where to write it; - is stdout', '-')
+    .action(async (_: unknown, self: Command) =>
+      exit(await (await import('./report-command.ts')).reportCommand(self.optsWithGlobals<ReportOptions>())),
+    );
 
   withJson(
     command(
@@ -247,6 +266,17 @@ export function buildProgram(exit: (code: number) => void): Command {
     .option('--health-file <file>', 'where the worker notes it', defaultHealthFile)
     .action(async (_: unknown, self: Command) =>
       exit(await (await import('./health.ts')).healthCommand(self.optsWithGlobals<HealthOptions>())),
+    );
+
+  command(
+    program,
+    'completion',
+    'a script that lets your shell complete commands and options',
+    'udm-sync completion bash > ~/.local/share/bash-completion/completions/udm-sync',
+  )
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(async (shell: string) =>
+      exit((await import('./completion.ts')).completionCommand(shell, program)),
     );
 
   return program;

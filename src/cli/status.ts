@@ -3,7 +3,7 @@ import { counted } from '../format.ts';
 import { expiryBounds } from '../jobs/expiry.ts';
 import { readStandings, verdictOf } from '../jobs/standing.ts';
 import type { Standing } from '../jobs/standing.ts';
-import { databaseNow } from '../store/database.ts';
+import { databaseError, databaseNow } from '../store/database.ts';
 import type { Database } from '../store/database.ts';
 import { printable } from '../printable.ts';
 import { expirySummaryOf } from '../store/expiry.ts';
@@ -13,11 +13,14 @@ import type { Run } from '../store/runs.ts';
 import { filesAtRisk } from '../store/status.ts';
 import type { FilesAtRisk } from '../store/status.ts';
 import { exitCodes } from './exit-codes.ts';
-import { humanBytes, humanDuration, print, printJson, table, utc } from './output.ts';
+import { tinted } from './colour.ts';
+import { explain, humanBytes, humanDuration, print, printJson, printJsonLine, table, utc } from './output.ts';
 import { printRuns, runJson } from './report.ts';
 import { openConfig } from './open-config.ts';
 import type { GlobalOptions } from './open-config.ts';
 import { inSession } from './session.ts';
+import { onInterrupt } from './signals.ts';
+import { repeatedly, watchInterval } from './watch.ts';
 
 export interface Status {
   readonly now: Date;
@@ -32,8 +35,17 @@ export interface Status {
 
 const shownRuns = 10;
 
+const tones = { safe: 'good', idle: 'good', 'under-way': 'busy', 'at-risk': 'warn', lost: 'bad' } as const;
+
+export interface StatusOptions extends GlobalOptions {
+  /** Show it again at this interval; true: at the usual one. */
+  readonly watch?: string | boolean;
+}
+
 /** `udm-sync status`: is my data safe? What is missing, what is at risk, what is being done. */
-export async function statusCommand(options: GlobalOptions): Promise<number> {
+export async function statusCommand(options: StatusOptions): Promise<number> {
+  const intervalMs = watchInterval(options.watch);
+  if (intervalMs !== undefined) return watchStatus(options, intervalMs);
   const { config, logger } = await openConfig(options, { to: 2, level: 'error' });
   const status = await inSession(config, logger, { working: false }, ({ pipeline }) =>
     readStatus(pipeline.db, config),
@@ -41,6 +53,32 @@ export async function statusCommand(options: GlobalOptions): Promise<number> {
   if (options.json) printJson(statusJson(status));
   else printStatus(status);
   return exitCodes.done;
+}
+
+/** The same again and again, until SIGINT or SIGTERM. A Postgres that is away for a while does not end it. */
+async function watchStatus(options: StatusOptions, intervalMs: number): Promise<number> {
+  const { config, logger } = await openConfig(options, { to: 2, level: 'fatal' });
+  const interrupt = onInterrupt();
+  try {
+    await inSession(config, logger, { working: false }, ({ pipeline, url }) =>
+      repeatedly(intervalMs, interrupt.signal, async (first) => {
+        try {
+          const status = await readStatus(pipeline.db, config);
+          if (options.json) printJsonLine(statusJson(status));
+          else {
+            if (!first && !process.stdout.isTTY) print();
+            print(utc(status.now));
+            printStatus(status);
+          }
+        } catch (error) {
+          process.stderr.write(`udm-sync: ${printable(explain(databaseError(url, error)))}\n`);
+        }
+      }),
+    );
+  } finally {
+    interrupt.dispose();
+  }
+  return exitCodes.interrupted;
 }
 
 /** Everything that `status` shows. */
@@ -84,8 +122,9 @@ function statusJson({
 }
 
 function printStatus({ now, definitions, files, expiry, failed, struggling }: Status): void {
-  print(verdictOf(definitions, files, expiry).sentence);
-  print();
+  const verdict = verdictOf(definitions, files, expiry);
+  // Not through print, which would show the colour's escape sequence instead of obeying it.
+  process.stdout.write(`${tinted(tones[verdict.word], verdict.sentence)}\n\n`);
   print(
     table(
       [

@@ -44,22 +44,31 @@ function bars(list: readonly Bar[], height: number, label: string): Html {
   </svg>`;
 }
 
-/** Bytes stored and errors, over the hours of a day or the days of a month, with the same as a table. */
+/** How an instant of a chart is written: in short at its axis, and in full. */
+const spellings = {
+  hour: {
+    heading: 'Hour',
+    name: (iso: string) => iso.slice(11, 16),
+    whole: (iso: string) => iso.slice(0, 16),
+  },
+  day: { heading: 'Day', name: (iso: string) => iso.slice(5, 10), whole: (iso: string) => iso.slice(0, 10) },
+  month: {
+    heading: 'Month',
+    name: (iso: string) => iso.slice(0, 7),
+    whole: (iso: string) => iso.slice(0, 7),
+  },
+} as const;
+
+/** Bytes stored and errors, over hours, days or months, with the same as a table. */
 export function activityChart(
   id: string,
   title: string,
-  unit: 'hour' | 'day',
+  unit: 'hour' | 'day' | 'month',
   list: readonly Activity[],
 ): Html {
   const sum = (pick: (row: Activity) => number) => list.reduce((total, row) => total + pick(row), 0);
   const [bytes, files, errors] = [sum((row) => row.bytes), sum((row) => row.files), sum((row) => row.errors)];
-  const name = (at: Date) =>
-    unit === 'hour' ? at.toISOString().slice(11, 16) : at.toISOString().slice(5, 10);
-  const whole = (at: Date) =>
-    at
-      .toISOString()
-      .slice(0, unit === 'hour' ? 16 : 10)
-      .replace('T', ' ');
+  const { name, whole, heading } = spellings[unit];
   const most = Math.max(...list.map((row) => row.bytes), 0);
   const axis = [list.at(0), list.at(Math.floor(list.length / 2)), list.at(-1)];
   return html`<figure class="chart">
@@ -74,7 +83,7 @@ export function activityChart(
         list.map((row) => ({
           value: row.bytes,
           tone: 'stored',
-          title: `${whole(row.at)}: ${humanBytes(row.bytes)} in ${row.files} files`,
+          title: `${whole(row.at.toISOString()).replace('T', ' ')}: ${humanBytes(row.bytes)} in ${row.files} files`,
         })),
         60,
         `${title}: ${humanBytes(bytes)} stored, at most ${humanBytes(most)} in one ${unit}`,
@@ -83,20 +92,22 @@ export function activityChart(
         list.map((row) => ({
           value: row.errors,
           tone: 'failed',
-          title: `${whole(row.at)}: ${row.errors} errors`,
+          title: `${whole(row.at.toISOString()).replace('T', ' ')}: ${row.errors} errors`,
         })),
         16,
         `${title}: ${errors} errors`,
       )}
     </div>
-    <div class="axis" aria-hidden="true">${axis.map((row) => html`<span>${row && name(row.at)}</span>`)}</div>
+    <div class="axis" aria-hidden="true">
+      ${axis.map((row) => html`<span>${row && name(row.at.toISOString())}</span>`)}
+    </div>
     <details id="${id}">
       <summary>As a table</summary>
       <div class="scroll" tabindex="0" role="region" aria-label="${title}, as a table">
         <table>
           <thead>
             <tr>
-              <th scope="col">${unit === 'hour' ? 'Hour' : 'Day'} (UTC)</th>
+              <th scope="col">${heading} (UTC)</th>
               <th scope="col" class="n">Stored</th>
               <th scope="col" class="n">Files</th>
               <th scope="col" class="n">Errors</th>
@@ -106,7 +117,7 @@ export function activityChart(
             ${list.toReversed().map(
               (row) =>
                 html`<tr>
-                  <th scope="row">${whole(row.at)}</th>
+                  <th scope="row">${whole(row.at.toISOString()).replace('T', ' ')}</th>
                   <td class="n">${humanBytes(row.bytes)}</td>
                   <td class="n">${grouped(row.files)}</td>
                   <td class="n">${row.errors}</td>

@@ -105,6 +105,29 @@ export async function transact<T>(
   }
 }
 
+/**
+ * Runs `work` on one unchanging picture of the database, for reading much of it: nothing that others commit meanwhile
+ * is seen, and nobody waits for it. Whoever reads the answer may be slow, so it may stand idle for five minutes.
+ */
+export async function readSnapshot<T>(
+  db: { readonly $client: pg.Pool },
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const client = await db.$client.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query(
+      "begin isolation level repeatable read read only; set local idle_in_transaction_session_timeout = '5min'; set local statement_timeout = '60s'",
+    );
+    return await work(Object.assign(drizzle(client, { schema }), { inTransaction: true as const }));
+  } finally {
+    await client.query('rollback').catch((reason: unknown) => {
+      broken = reason instanceof Error ? reason : new Error(String(reason));
+    });
+    client.release(broken);
+  }
+}
+
 /** Whether a query was given up because no answer came: in the words of pg, which has no code for it. */
 function isUnanswered(error: unknown): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)

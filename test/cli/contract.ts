@@ -205,6 +205,92 @@ export const runHistory = run.extend({
   ),
 });
 
+const totals = z.strictObject({
+  windows: z.strictObject({
+    done: z.number().int(),
+    'under-way': z.number().int(),
+    failed: z.number().int(),
+    cancelled: z.number().int(),
+    'not-planned': z.number().int(),
+  }),
+  files: z.strictObject({
+    deleted: z.number().int(),
+    verified: z.number().int(),
+    waiting: z.number().int(),
+    dead: z.number().int(),
+    lost: z.number().int(),
+    setAside: z.number().int(),
+  }),
+  bytes: z.number().int(),
+  proofs: z.strictObject({ size: z.number().int(), checksum: z.number().int(), read: z.number().int() }),
+});
+
+export const report = z.strictObject({
+  version: z.literal(1),
+  generatedAt: instant,
+  from: instant,
+  to: instant,
+  definition: z.string().nullable(),
+  complete: z.boolean(),
+  totals,
+  definitions: z.array(z.strictObject({ definition: z.string(), complete: z.boolean(), totals })),
+  windows: z.array(
+    z.strictObject({
+      definition: z.string(),
+      window,
+      outcome: z.enum(['done', 'under-way', 'failed', 'cancelled', 'not-planned']),
+      windows: z.number().int(),
+      run: z.number().int().nullable(),
+      tenant: z.string().nullable(),
+      sink: z.string().nullable(),
+      sinkUri: z.string().nullable(),
+      origin: run.shape.origin.nullable(),
+      entry: z.string().nullable(),
+      state: run.shape.state.nullable(),
+      attempt: z.number().int().nullable(),
+      reason: z.string().nullable(),
+      manifestKey: z.string().nullable(),
+      createdAt: instant.nullable(),
+      finishedAt: instant.nullable(),
+      files: z.array(
+        z.strictObject({
+          name: z.string(),
+          key: z.string(),
+          state: z.enum(['waiting', 'transferring', 'verified', 'deleted', 'dead', 'lost']),
+          open: z.boolean(),
+          size: z.number().int().nullable(),
+          announcedSize: z.number().int().nullable(),
+          crc32: z
+            .string()
+            .regex(/^[0-9a-f]{8}$/)
+            .nullable(),
+          etag: z.string().nullable(),
+          proof: z.enum(['size', 'checksum', 'read']).nullable(),
+          attempt: z.number().int(),
+          tries: z.number().int(),
+          reason: z.string().nullable(),
+          foundAt: instant,
+          verifiedAt: instant.nullable(),
+          deletedAt: instant.nullable(),
+          expiresAt: instant,
+        }),
+      ),
+    }),
+  ),
+});
+
+export const doctor = z.strictObject({
+  ok: z.boolean(),
+  findings: z.array(
+    z.strictObject({
+      check: z.string(),
+      ok: z.boolean(),
+      code: z.string().nullable().optional(),
+      detail: z.string(),
+    }),
+  ),
+});
+
 /** Reads the one JSON document that stdout is. */
 export function read<T>(shape: z.ZodType<T>, stdout: string): T {
   return shape.parse(JSON.parse(stdout));

@@ -23,9 +23,11 @@ const commands = [
   'run-history',
   'retry',
   'cancel',
+  'report',
   'doctor',
   'verify',
   'sweep',
+  'notify-test',
   'cipher',
   'cipher show',
   'cipher upload',
@@ -35,6 +37,7 @@ const commands = [
   'config print',
   'config schema',
   'health',
+  'completion',
 ];
 
 test('every command is in the list, its help has an example, and docs/cli.md has each of its options', async () => {
