@@ -4,7 +4,6 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createDownloader } from '../../src/udm/download.ts';
 import type { DownloadRules } from '../../src/udm/presigned.ts';
 import { createRedactor } from '../../src/udm/redact.ts';
-import type { UdmClient } from '../../src/udm/types.ts';
 import { all, clientOf, errorOf, json, secrets, serve } from '../udm/support.ts';
 
 /** What an upstream, or whoever sits in its place, can make us do by the address it redirects a file to. */
@@ -118,12 +117,11 @@ describe('a Location', () => {
   );
 
   test('back to the API itself is asked for without our credentials', async () => {
-    let client: UdmClient | undefined;
     const api = await serve((request, response, number) => {
       if (number === 1) response.writeHead(303, { location: '/udm/v10/export/jobs' }).end();
       else json(response, request.headers.authorization === undefined ? 401 : 200, {});
     });
-    client = clientOf(api.url);
+    const client = clientOf(api.url);
     const url = await client.locateFile('a.zip');
     expect(url && (await errorOf(client.download(url))).code).toBe('ERR_PRESIGNED_DENIED');
     const [, second] = api.calls;

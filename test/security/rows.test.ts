@@ -51,7 +51,7 @@ describe('file names', () => {
     for (const file of files) {
       expect(file.key.startsWith(`${folder}/`)).toBe(true);
       // One segment, whatever the name, and nothing in it that a shell or terminal obeys as a control character.
-      expect(file.key.slice(folder.length + 1)).not.toMatch(/[/\\\0-\u001f\u007f-\u009f]/);
+      expect(file.key.slice(folder.length + 1)).not.toMatch(/[/\\\p{Cc}]/u);
       expect((await readFile(join(harness.folder, file.key))).length).toBe(file.size);
     }
   });
@@ -100,16 +100,17 @@ describe('hostile rows of Postgres', () => {
 
   test('queue jobs with another payload stop no worker', async () => {
     const { harness, pipeline } = await begin();
-    for (const data of [
-      '{"runId":"1; drop table runs"}',
-      '{"__proto__":{"runId":1}}',
-      '[]',
-      '{"runId":1e300}',
-    ])
-      for (const name of ['step', 'transfer'])
-        await pipeline.db.execute(
-          sql`insert into udm_sync_queue.job (name, data, policy) values (${name}, ${data}::jsonb, 'exclusive') on conflict do nothing`,
-        );
+    const send = (name: string, data: string) =>
+      pipeline.db.execute(
+        sql`insert into udm_sync_queue.job (name, data, policy, singleton_key)
+          values (${name}, ${data}::jsonb, 'exclusive', gen_random_uuid()::text)`,
+      );
+    for (const name of ['step', 'transfer']) {
+      for (const data of ['{"__proto__":{"runId":1}}', '[]', 'null', '{"runId":-1,"fileIds":["x"]}'])
+        await send(name, data);
+      // What is no number is refused by an index already.
+      await expect(send(name, '{"runId":"1; drop table runs"}')).rejects.toThrow();
+    }
     const run = await harness.planHour(pipeline);
     await harness.until(pipeline, run.id, 'done');
   });
