@@ -19,6 +19,8 @@ const peakBoundBytes = 300 * MiB;
 /** Flat: how much higher the last quarter may be than the first. */
 const growthBound = 1.1;
 const sampleMs = 250;
+/** Below this a quarter is not worth a median. */
+const fewestSamples = 16;
 /** Of the 8 GiB that it would hold, with room for what it has not yet thrown away. */
 const cephHoldsBytes = 6 * GiB;
 const script = join(import.meta.dirname, '../contenders/ours.ts');
@@ -84,15 +86,20 @@ export async function manyLarge(options: BenchOptions): Promise<CaseResult> {
     ),
     bars: [
       { what: 'Peak RSS', value: run.peakRssBytes / MiB, bound: peakBoundBytes / MiB, unit: 'MiB' },
-      {
-        what: 'RSS of the last quarter against the first',
-        value: last / first,
-        bound: growthBound,
-        unit: '×',
-      },
+      ...(run.rss.length < fewestSamples
+        ? []
+        : [
+            {
+              what: 'RSS of the last quarter against the first',
+              value: last / first,
+              bound: growthBound,
+              unit: '×',
+            },
+          ]),
     ],
     remarks: [
       `RSS was looked at every ${sampleMs} ms; a quarter's number is its median.`,
+      ...(run.rss.length < fewestSamples ? ['It was over too soon to tell whether memory grows.'] : []),
       ...(calm ? [] : ['It began while something else kept the machine busy.']),
     ],
     data: {
@@ -109,10 +116,8 @@ export async function manyLarge(options: BenchOptions): Promise<CaseResult> {
 /** Median RSS in bytes of each quarter of the run. */
 function quarterMedians({ rss }: Measured): number[] {
   return [0, 1, 2, 3].map((quarter) => {
-    const part = rss.slice(
-      Math.floor((rss.length * quarter) / 4),
-      Math.floor((rss.length * (quarter + 1)) / 4),
-    );
+    const start = Math.floor((rss.length * quarter) / 4);
+    const part = rss.slice(start, Math.max(start + 1, Math.floor((rss.length * (quarter + 1)) / 4)));
     const sorted = part.map((sample) => sample.bytes).sort((a, b) => a - b);
     return sorted[Math.floor(sorted.length / 2)] ?? 0;
   });

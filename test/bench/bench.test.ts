@@ -31,7 +31,7 @@ const contender = z.object({
   peakRssBytes: z.number().min(1024 * 1024),
 });
 
-test('one large file is measured, ours against the floor, and profiled', async () => {
+test('one large file is measured, ours against the floor, and profiled', { timeout: 180_000 }, async () => {
   const profile = join(folder, 'profile');
   const { code, stdout, stderr } = await run(
     `--case one-file --size 20MiB --runs 1 --no-peers --no-wait --json --profile ${profile}`,
@@ -48,7 +48,7 @@ test('one large file is measured, ours against the floor, and profiled', async (
   expect(svg).not.toContain(root);
 });
 
-test('many files and small files go through, and are counted', async () => {
+test('many files and small files go through, and are counted', { timeout: 180_000 }, async () => {
   const { code, stdout, stderr } = await run(
     '--case many-large --case small-files --size 9MiB --files 3 --no-peers --no-wait --json',
   );
