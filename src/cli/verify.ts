@@ -126,6 +126,7 @@ function verdictJson({ run, files, problems }: RunVerdict): Record<string, unkno
     window: { from: run.windowFrom.toISOString(), to: run.windowTo.toISOString() },
     sink: run.sink,
     manifestKey: run.manifestKey,
+    pruned: run.prunedAt !== null,
     files,
     problems,
   };

@@ -17,32 +17,39 @@ const manifestShape = z.object({
   totals: z.object({ files: z.number(), bytes: z.number() }),
 });
 
+export type ManifestFacts = z.infer<typeof manifestShape>;
+
 const mostShown = 3;
 
-/**
- * What a manifest's text says that Postgres does not, or the other way round; empty when it is true.
- *
- * @param files those of the run's latest export, all verified
- */
-export function manifestMistakes(
-  text: string,
-  run: Run,
-  row: Pick<Export, 'marker'>,
-  files: readonly File[],
-  sinkUri: string,
-): string[] {
+/** What a manifest's text says, or why it says nothing. */
+export function readManifest(text: string): ManifestFacts | { readonly mistake: string } {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    return ['is no JSON'];
+    return { mistake: 'is no JSON' };
   }
   const parsed = manifestShape.safeParse(json);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    return [`cannot be understood at ${issue?.path.join('.') || 'its top'}`];
-  }
-  const manifest = parsed.data;
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  return { mistake: `cannot be understood at ${issue?.path.join('.') || 'its top'}` };
+}
+
+/** What Postgres, or a manifest, says of a file. */
+export type FileFacts = Pick<File, 'name' | 'key' | 'size' | 'crc32'>;
+
+/**
+ * What a manifest says that Postgres does not, or the other way round; empty when it is true.
+ *
+ * @param files those of the run's latest export, all verified
+ */
+export function manifestMistakes(
+  manifest: ManifestFacts,
+  run: Run,
+  row: Pick<Export, 'marker'>,
+  files: readonly FileFacts[],
+  sinkUri: string,
+): string[] {
   const mistakes: string[] = [];
   const compare = (what: string, says: string | number | null, is: string | number | null) => {
     if (says !== is) mistakes.push(`says ${what} ${says} instead of ${is}`);
@@ -65,7 +72,7 @@ export function manifestMistakes(
   return mistakes;
 }
 
-function listMistakes(entries: z.infer<typeof manifestShape>['files'], files: readonly File[]): string[] {
+function listMistakes(entries: ManifestFacts['files'], files: readonly FileFacts[]): string[] {
   const byKey = new Map(files.map((file) => [file.key, file]));
   const listed = new Set(entries.map((entry) => entry.key));
   const wrong: string[] = [];

@@ -11,7 +11,8 @@ import type { Run } from '../store/runs.ts';
 import { isVerifiable } from '../store/verifiable.ts';
 import { sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
-import { manifestMistakes } from './manifest-check.ts';
+import { manifestMistakes, readManifest } from './manifest-check.ts';
+import type { FileFacts, ManifestFacts } from './manifest-check.ts';
 
 export interface VerifyOptions {
   /** Also reads every object back. */
@@ -83,11 +84,16 @@ export function createVerifier(
       const sink = await answering(run);
       const row = await latestExport(db, run.id);
       if (!row) throw new UdmSyncError('ERR_STATE', `Run ${run.id} is ${run.state} and has no export.`);
-      const rows = await filesOfExport(db, row.id);
-      const manifest = limit(() => checkManifest(sink, run, row, rows, signal));
-      const found = await Promise.all(rows.map((file) => limit(() => checkFile(sink, file, options))));
+      const manifest = await limit(() => fetchManifest(sink, run.manifestKey, signal));
+      // Once the details of an old run are pruned, its manifest is all that says what belongs to it.
+      const expected = run.prunedAt ? listedIn(manifest) : await filesOfExport(db, row.id);
+      if ('kind' in manifest) problems.push(manifest);
+      else
+        for (const mistake of manifestMistakes(manifest, run, row, expected, sink.uri))
+          problems.push({ kind: 'manifest', key: run.manifestKey, detail: `it ${mistake}` });
+      const found = await Promise.all(expected.map((file) => limit(() => checkFile(sink, file, options))));
       files = found.map(({ file }) => file);
-      problems.push(...(await manifest), ...found.flatMap(({ problem }) => problem ?? []));
+      problems.push(...found.flatMap(({ problem }) => problem ?? []));
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof UdmSyncError)) throw error;
@@ -102,26 +108,32 @@ export function createVerifier(
   };
 }
 
-async function checkManifest(
+/** S3: GetObject. */
+async function fetchManifest(
   sink: Sink,
-  run: Run,
-  row: { readonly marker: string },
-  files: readonly File[],
+  key: string | null,
   signal: AbortSignal,
-): Promise<Problem[]> {
-  const key = run.manifestKey;
+): Promise<ManifestFacts | Problem> {
   const wrong = (detail: string): Problem => ({ kind: 'manifest', key, detail });
-  if (key === null) return [wrong('the run has none')];
+  if (key === null) return wrong('the run has none');
   try {
     signal.throwIfAborted();
     const text = await readText(sink, key, signal);
-    if (text === undefined) return [wrong(`it has over ${largestManifest} bytes`)];
-    return manifestMistakes(text, run, row, files, sink.uri).map((mistake) => wrong(`it ${mistake}`));
+    if (text === undefined) return wrong(`it has over ${largestManifest} bytes`);
+    const manifest = readManifest(text);
+    return 'mistake' in manifest ? wrong(`it ${manifest.mistake}`) : manifest;
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof UdmSyncError && error.code === 'ERR_NOT_FOUND') return [wrong('it is missing')];
-    return [{ kind: 'unchecked', key, detail: describeError(error) }];
+    if (error instanceof UdmSyncError && error.code === 'ERR_NOT_FOUND') return wrong('it is missing');
+    return { kind: 'unchecked', key, detail: describeError(error) };
   }
+}
+
+/** A file that must be in the sink. */
+type ExpectedFile = FileFacts & Pick<File, 'state'>;
+
+function listedIn(manifest: ManifestFacts | Problem): ExpectedFile[] {
+  return 'kind' in manifest ? [] : manifest.files.map((file) => ({ ...file, state: 'deleted' }));
 }
 
 /** Undefined if it is larger than any manifest. */
@@ -138,7 +150,7 @@ async function readText(sink: Sink, key: string, signal: AbortSignal): Promise<s
 
 async function checkFile(
   sink: Sink,
-  row: File,
+  row: ExpectedFile,
   { deep, signal }: VerifyOptions,
 ): Promise<{ file: CheckedFile; problem?: Problem }> {
   const { key, size, crc32 } = row;

@@ -122,6 +122,7 @@ export const verify = z.strictObject({
       window,
       sink: z.string(),
       manifestKey: z.string().nullable(),
+      pruned: z.boolean(),
       files: z.array(
         z.strictObject({
           key: z.string(),

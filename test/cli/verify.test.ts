@@ -128,6 +128,22 @@ describe.each(['fauxqs', ...(cephInstalled() ? (['ceph'] as const) : [])] as con
     expect([await everything(), await keys()]).toEqual(before);
   });
 
+  test('of a run whose details were pruned, the manifest tells what must be there', async () => {
+    const long = `now() - interval '50 days'`;
+    const runs = `(select id from udm_sync.runs where definition = 'removed')`;
+    await place.sql(`update udm_sync.files set expires_at = ${long} where run_id in ${runs}`);
+    await place.sql(`update udm_sync.runs set finished_at = ${long} where id in ${runs}`);
+    expect((await place.run('prune --older-than 45d')).stdout).toContain('Pruned 1 run ');
+    const { code, stdout } = await place.run('verify removed --json');
+    expect(code).toBe(1);
+    const [run] = read(verify, stdout).runs;
+    expect(run).toMatchObject({
+      pruned: true,
+      problems: [{ kind: 'missing', key: expect.stringMatching(/removed-1\.zip$/) }],
+    });
+    expect(run?.files.map(({ proof }) => proof)).toEqual([null, usual]);
+  });
+
   test('a manifest that is gone, or no JSON, is no proof', async () => {
     const manifest = (await keys()).find((known) => known.includes('/whole/') && known.endsWith('.json'));
     const where = { Bucket, Key: manifest ?? '' };
