@@ -19,24 +19,37 @@ const manifestShape = z.object({
 
 const mostShown = 3;
 
+/** What of a file a manifest tells. */
+export type ListedFile = Pick<File, 'key' | 'name' | 'size' | 'crc32' | 'state'>;
+
+/** The files that a manifest lists, as Postgres would have them: for a run whose own have been pruned there. */
+export function listedFiles(text: string): ListedFile[] {
+  const parsed = manifestShape.safeParse(readJson(text));
+  return parsed.success ? parsed.data.files.map((file) => ({ ...file, state: 'verified' })) : [];
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * What a manifest's text says that Postgres does not, or the other way round; empty when it is true.
  *
- * @param files those of the run's latest export, all verified
+ * @param files those of the run's latest export, all verified; of a pruned run, those that the manifest itself lists
  */
 export function manifestMistakes(
   text: string,
   run: Run,
   row: Pick<Export, 'marker'>,
-  files: readonly File[],
+  files: readonly ListedFile[],
   sinkUri: string,
 ): string[] {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return ['is no JSON'];
-  }
+  const json = readJson(text);
+  if (json === undefined) return ['is no JSON'];
   const parsed = manifestShape.safeParse(json);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -65,7 +78,10 @@ export function manifestMistakes(
   return mistakes;
 }
 
-function listMistakes(entries: z.infer<typeof manifestShape>['files'], files: readonly File[]): string[] {
+function listMistakes(
+  entries: z.infer<typeof manifestShape>['files'],
+  files: readonly ListedFile[],
+): string[] {
   const byKey = new Map(files.map((file) => [file.key, file]));
   const listed = new Set(entries.map((entry) => entry.key));
   const wrong: string[] = [];

@@ -5,13 +5,13 @@ import { proveStored } from '../sinks/verify.ts';
 import type { Proof } from '../sinks/verify.ts';
 import { latestExport } from '../store/exports.ts';
 import { filesOfExport } from '../store/files.ts';
-import type { File } from '../store/files.ts';
 import { findRun } from '../store/runs.ts';
 import type { Run } from '../store/runs.ts';
 import { isVerifiable } from '../store/verifiable.ts';
 import { sinkOf } from './context.ts';
 import type { Pipeline } from './context.ts';
-import { manifestMistakes } from './manifest-check.ts';
+import { listedFiles, manifestMistakes } from './manifest-check.ts';
+import type { ListedFile } from './manifest-check.ts';
 
 export interface VerifyOptions {
   /** Also reads every object back. */
@@ -36,7 +36,7 @@ export interface Problem {
 
 export interface CheckedFile {
   readonly key: string;
-  /** Bytes, as Postgres has it. */
+  /** Bytes, as Postgres has it; the manifest, of a pruned run. */
   readonly size: number;
   /** How far the sink is proven to hold it now; null when it is not. */
   readonly proof: Proof['level'] | null;
@@ -83,7 +83,7 @@ export function createVerifier(
       const sink = await answering(run);
       const row = await latestExport(db, run.id);
       if (!row) throw new UdmSyncError('ERR_STATE', `Run ${run.id} is ${run.state} and has no export.`);
-      const rows = await filesOfExport(db, row.id);
+      const rows = run.prunedAt ? await filesListed(sink, run, signal) : await filesOfExport(db, row.id);
       const manifest = limit(() => checkManifest(sink, run, row, rows, signal));
       const found = await Promise.all(rows.map((file) => limit(() => checkFile(sink, file, options))));
       files = found.map(({ file }) => file);
@@ -106,7 +106,7 @@ async function checkManifest(
   sink: Sink,
   run: Run,
   row: { readonly marker: string },
-  files: readonly File[],
+  files: readonly ListedFile[],
   signal: AbortSignal,
 ): Promise<Problem[]> {
   const key = run.manifestKey;
@@ -124,6 +124,18 @@ async function checkManifest(
   }
 }
 
+/** What the manifest of a pruned run lists: Postgres no longer knows. None if it cannot be read, which its check says. */
+async function filesListed(sink: Sink, { manifestKey }: Run, signal: AbortSignal): Promise<ListedFile[]> {
+  if (manifestKey === null) return [];
+  try {
+    return listedFiles((await readText(sink, manifestKey, signal)) ?? '');
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof UdmSyncError) return [];
+    throw error;
+  }
+}
+
 /** Undefined if it is larger than any manifest. */
 async function readText(sink: Sink, key: string, signal: AbortSignal): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
@@ -138,7 +150,7 @@ async function readText(sink: Sink, key: string, signal: AbortSignal): Promise<s
 
 async function checkFile(
   sink: Sink,
-  row: File,
+  row: ListedFile,
   { deep, signal }: VerifyOptions,
 ): Promise<{ file: CheckedFile; problem?: Problem }> {
   const { key, size, crc32 } = row;
