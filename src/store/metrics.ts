@@ -3,6 +3,7 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { z } from 'zod';
 import { queueSchema } from './migrate.ts';
+import { unfinishedStates, wantingStates } from './runs.ts';
 
 /** Queries behind the metrics. Each is served by an index, but for `readTotals`. */
 type Reader = ReturnType<typeof drizzle>;
@@ -38,15 +39,15 @@ async function readProgress(db: Reader, definitions: readonly string[]): Promise
         (select max(finished_at) from udm_sync.runs r
           where r.definition = named.definition and r.state = 'done') as last_success,
         (select min(window_from) from udm_sync.runs r
-          where r.definition = named.definition and r.state not in ('done', 'cancelled', 'failed')
+          where r.definition = named.definition and r.state in ${[...unfinishedStates]}
             and r.window_from >= first.at) as open,
         (select min(window_from) from udm_sync.runs r
           where r.definition = named.definition and r.state = 'failed' and r.window_from >= first.at) as failed,
         (select window_to from udm_sync.runs r
           where r.definition = named.definition and r.origin = 'schedule'
-          order by window_to desc limit 1) as planned_to,
+          order by window_from desc limit 1) as planned_to,
         (select count(*) from udm_sync.runs r
-          where r.definition = named.definition and r.state not in ('done', 'cancelled', 'failed')
+          where r.definition = named.definition and r.state in ${[...unfinishedStates]}
             and r.step_failures > 0) as struggling
       from unnest(${sql.param([...definitions])}::text[]) as named(definition)
       left join lateral (
@@ -87,7 +88,7 @@ async function readUnsafeFiles(db: Reader): Promise<UnsafeFiles[]> {
     from udm_sync.files f join udm_sync.runs r on r.id = f.run_id
     where f.state in ('waiting', 'transferring', 'dead', 'lost')
       -- A run that is through has other files, of a later attempt.
-      and r.state not in ('stored', 'done', 'cancelled')
+      and r.state in ${[...wantingStates]}
     group by 1, 2`);
   return z.array(unsafeRow).parse(rows);
 }
