@@ -70,8 +70,8 @@ async function bench(
     ...counts,
     runs,
     filesPerRun,
-    queueJobs: 20_000,
-    largeExport: 1000,
+    queueJobs: 10_000,
+    largeExport: 500,
     lived: true,
   });
   say(
@@ -113,7 +113,7 @@ async function withPipeline<T>(
   action: (pipeline: OpenPipeline) => Promise<T>,
 ): Promise<T> {
   const config = await benchConfig(url, counts, start);
-  const logger = createLogger('error', 'json', 2);
+  const logger = createLogger('silent');
   const draining = new AbortController().signal;
   const pipeline = await openPipeline({ config, url, logger, draining, working: false });
   try {

@@ -43,6 +43,7 @@ import {
   otherRunAt,
   runsById,
 } from '../../src/store/runs.ts';
+import { openMetricsReader } from '../../src/store/metrics.ts';
 import { pruneBatch } from '../../src/store/pruning.ts';
 import type { RunState } from '../../src/store/runs.ts';
 import { abandonedUploads, filesWithUploads, findUpload, partsOf } from '../../src/store/uploads.ts';
@@ -214,22 +215,22 @@ export async function allQuestions(pipeline: OpenPipeline, url: string): Promise
       ),
     ),
     worker('sharedNames (1)', () => sharedNames(db, done.tenant, [only(deleted[0]).name], 0)),
-    worker('sharedNames (1000)', () =>
+    worker('sharedNames (500)', () =>
       sharedNames(
         db,
         transferring.tenant,
-        largeFiles.slice(0, 1000).map((file) => file.name),
+        largeFiles.slice(0, 500).map((file) => file.name),
         large,
       ),
     ),
     worker('countFilesByState (10 files)', () => countFilesByState(db, current.id)),
-    worker('countFilesByState (1000 files)', () => countFilesByState(db, large)),
+    worker('countFilesByState (500 files)', () => countFilesByState(db, large)),
     worker('filesOfExport (10 files)', () => filesOfExport(db, made.id)),
-    worker('filesOfExport (1000 files)', () => filesOfExport(db, large)),
+    worker('filesOfExport (500 files)', () => filesOfExport(db, large)),
     worker('hasTransfers', () => hasTransfers(db, transferring.id)),
     worker('hasTransfers, none', () => hasTransfers(db, done.id)),
     worker('deletableFiles (10 files)', () => deletableFiles(db, current.id)),
-    worker('deletableFiles (1000 files)', () => deletableFiles(db, large)),
+    worker('deletableFiles (500 files)', () => deletableFiles(db, large)),
     change('markDeleted (100)', (tx) => markDeleted(tx, hundred, 'bench')),
     change('sendStep', (tx) => pipeline.queue.sendStep(tx, done)),
     change('hurry', (tx) => pipeline.queue.hurry(tx, planned)),
@@ -241,6 +242,14 @@ export async function allQuestions(pipeline: OpenPipeline, url: string): Promise
         { priority: 1 },
       ),
     ),
+    worker('metrics', async () => {
+      const reader = openMetricsReader(url);
+      try {
+        await reader.readState(definitions.map((definition) => definition.name));
+      } finally {
+        await reader.close();
+      }
+    }),
     { who: 'queue', name: 'pg-boss', ask: () => workQueue(pipeline, url) },
     { who: 'status', name: 'status', ask: () => readStatus(db, config) },
     { who: 'runs', name: 'runs', ask: () => listRuns(db, { limit: 50 }) },

@@ -111,6 +111,8 @@ export class Queue {
       supervise,
       superviseIntervalSeconds: 1,
       monitorIntervalSeconds: 1,
+      // By default jobs that are completed stay for a day, whatever deleteAfterSeconds says.
+      maintenanceIntervalSeconds: 10 * 60,
       queueCacheIntervalSeconds: 1,
       useListenNotify: supervise,
       registerInstance: supervise,

@@ -1,5 +1,7 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { prune, read, runHistory, status, work } from './contract.ts';
+import { prune, read, runHistory, status, verify, work } from './contract.ts';
 import { makePlace } from './place.ts';
 import type { Place } from './place.ts';
 
@@ -47,6 +49,14 @@ test('prune counts first, deletes then, and what was exported stays exported', a
   expect(known).toMatchObject({ state: 'done', files: [], history: [] });
   expect(known.prunedAt).not.toBeNull();
   expect(read(runHistory, (await place.run(`run-history ${two.run} --json`)).stdout).prunedAt).toBeNull();
+
+  // Whether the files are all there is known from the manifest.
+  const checked = read(verify, (await place.run(`verify --run ${one.run} --json`)).stdout);
+  expect(checked).toMatchObject({ ok: true, totals: { runs: 1, files: pruned.files } });
+  const [file] = checked.runs[0]?.files ?? [];
+  await rm(join(place.folder, 'stored', file?.key ?? ''));
+  const lacking = read(verify, (await place.run(`verify --run ${one.run} --json`)).stdout);
+  expect(lacking).toMatchObject({ ok: false, totals: { problems: { missing: 1, manifest: 0 } } });
 
   // As good as before.
   const again = await place.run('backfill contacts --from 2026-01-01 --to 2026-01-03 --dry-run');
