@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { gapOf } from '../../src/notify/gaps.ts';
 import { retryDelay, whatIsDue } from '../../src/notify/due.ts';
 import { renderMessage } from '../../src/notify/message.ts';
@@ -15,6 +16,17 @@ async function webhook(more: Record<string, unknown> = {}) {
 }
 
 const hostile = '<!channel> "quoted" & <https://evil.example|click> \u202e\n*bold* \\';
+/** A message as Slack gets it, or as everybody else does. */
+const slackBody = z.object({
+  text: z.string(),
+  mrkdwn: z.boolean(),
+  blocks: z.array(z.object({ text: z.looseObject({ type: z.string(), text: z.string() }) })),
+});
+const slackOf = (body: string) => slackBody.parse(JSON.parse(body));
+const plainOf = (body: string) =>
+  z
+    .object({ text: z.string(), events: z.array(z.object({ files: z.array(z.string()) })) })
+    .parse(JSON.parse(body));
 const group: NoticeGroup = {
   kind: 'file-dead',
   definition: 'hourly',
@@ -154,15 +166,13 @@ describe('what a message says', () => {
 
   test('in Slack, names are shown and mean nothing', async () => {
     const evil = { ...group, count: 1, files: [hostile], reason: hostile };
-    const body = JSON.parse(
-      renderMessage(await webhook({ format: 'slack' }), { ...message, groups: [evil] }),
-    );
+    const body = slackOf(renderMessage(await webhook({ format: 'slack' }), { ...message, groups: [evil] }));
     expect(body.text).not.toMatch(/[<>\u202e\n]/);
     expect(body.text).toContain('&lt;!channel&gt;');
     expect(body.mrkdwn).toBe(false);
     expect(body.blocks).toHaveLength(1);
-    expect(body.blocks[0].text).toMatchObject({ type: 'plain_text', emoji: false });
-    expect(body.blocks[0].text.text).toContain(
+    expect(body.blocks[0]?.text).toMatchObject({ type: 'plain_text', emoji: false });
+    expect(body.blocks[0]?.text.text).toContain(
       '<!channel> "quoted" & <https://evil.example|click> \\u202e\\n',
     );
   });
@@ -170,22 +180,22 @@ describe('what a message says', () => {
   test('a template may use mrkdwn; what is filled in may not', async () => {
     const template = '<!here> *{kind}* in {definition}/{run}: {count} × {file}, {reason} {window} {tenant}';
     const evil = { ...group, files: [hostile, 'b'], reason: '{kind} $& $1' };
-    const body = JSON.parse(
+    const body = slackOf(
       renderMessage(await webhook({ format: 'slack', template }), { ...message, groups: [evil] }),
     );
-    const { text: block } = body.blocks[0];
+    const block = body.blocks[0]?.text;
     expect(block).toMatchObject({ type: 'mrkdwn', verbatim: true });
-    expect(block.text).toMatch(/^<!here> \*file-dead\* in hourly\/5: 12 × &lt;!channel&gt; /);
-    expect(block.text).toContain(', {kind} $&amp; $1 2026-06-01T00:00Z');
-    expect(block.text.slice('<!here>'.length)).not.toMatch(/[<>]/);
+    expect(block?.text).toMatch(/^<!here> \*file-dead\* in hourly\/5: 12 × &lt;!channel&gt; /);
+    expect(block?.text).toContain(', {kind} $&amp; $1 2026-06-01T00:00Z');
+    expect(block?.text.slice('<!here>'.length)).not.toMatch(/[<>]/);
   });
 
   test('the same template as JSON shows names as they are', async () => {
     const plain = await webhook({ template: '{kind} {file}' });
     const evil = { ...group, files: [hostile] };
-    const body = JSON.parse(renderMessage(plain, { ...message, groups: [evil] }));
+    const body = plainOf(renderMessage(plain, { ...message, groups: [evil] }));
     expect(body.text).toBe(`file-dead ${hostile.replace('\u202e', '\\u202e').replace('\n', '\\n')}`);
-    expect(body.events[0].files).toEqual([hostile]);
+    expect(body.events[0]?.files).toEqual([hostile]);
   });
 
   test('the longest fits what Slack takes', async () => {
@@ -197,12 +207,12 @@ describe('what a message says', () => {
     };
     const groups = Array.from({ length: 20 }, () => huge);
     const template = `{text}{text}{text}{file}{reason}`;
-    const body = JSON.parse(
+    const body = slackOf(
       renderMessage(await webhook({ format: 'slack', template }), { id: 'm', groups, more: 7 }),
     );
     expect(body.blocks).toHaveLength(21);
     for (const block of body.blocks) expect(block.text.text.length).toBeLessThanOrEqual(3000);
-    expect(body.blocks[20].text.text).toContain('and 7 more');
+    expect(body.blocks[20]?.text.text).toContain('and 7 more');
   });
 });
 

@@ -52,8 +52,9 @@ async function begin(settings: Record<string, unknown> = {}) {
   const logger = pino({ level: 'trace', formatters: { level: (level) => ({ level }) } }, stream);
   const closing: (() => Promise<unknown>)[] = [];
   const process = async (who: string): Promise<NotifierDeps> => {
-    const { db, close } = await openDatabase(database.url, 4, logger);
-    closing.push(async () => (db.$client.ended ? undefined : close()));
+    const handle = await openDatabase(database.url, 4, logger);
+    const { db } = handle;
+    closing.push(async () => (db.$client.ended ? undefined : handle.close()));
     return { config, db, logger, who };
   };
   cleanup.push(
