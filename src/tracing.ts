@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto';
-import { SpanStatusCode, trace } from '@opentelemetry/api';
-import type { Attributes, Span } from '@opentelemetry/api';
+import { SpanStatusCode } from '@opentelemetry/api';
+import type { Attributes, Span, Tracer } from '@opentelemetry/api';
 import { UdmSyncError } from './errors.ts';
 
 /**
  * Spans (docs/traces.md). Here is the API alone, which does nothing until src/cli/traces.ts has loaded an SDK; so
  * every part may call this, and pays nothing while traces are off.
  */
-const tracer = trace.getTracer('udm-sync');
+let tracer: Tracer | undefined;
+
+/** Turns spans on, or off again. Not the API's global tracer: what libraries say of themselves may quote messages. */
+export function traceWith(on: Tracer | undefined): void {
+  tracer = on;
+}
 
 /** What a span about a run carries. */
 export interface TracedRun {
@@ -49,20 +54,13 @@ export function inRunSpan<T>(
   attributes: Attributes,
   work: () => Promise<T>,
 ): Promise<T> {
-  if (!tracing) return work();
+  if (!tracer) return work();
   nextTraceId = traceIdOf(run);
   try {
-    return inSpan(name, { ...runAttributes(run), ...attributes }, work);
+    return inSpan(name, { ...runAttributes(run), ...attributes }, work, true);
   } finally {
     nextTraceId = undefined;
   }
-}
-
-/** Whether an SDK was loaded. */
-let tracing = false;
-
-export function switchTracing(on: boolean): void {
-  tracing = on;
 }
 
 /** Does something in a span, below the one under way. A failure is on it by its code: messages may quote much. */
@@ -70,9 +68,10 @@ export function inSpan<T>(
   name: string,
   attributes: Attributes,
   work: (span: Span | undefined) => Promise<T>,
+  root = false,
 ): Promise<T> {
-  if (!tracing) return work(undefined);
-  return tracer.startActiveSpan(name, { attributes }, async (span) => {
+  if (!tracer) return work(undefined);
+  return tracer.startActiveSpan(name, { attributes, root }, async (span) => {
     try {
       return await work(span);
     } catch (error) {
@@ -97,7 +96,7 @@ export function traceCall(report: {
   readonly durationMs: number;
   readonly attempt: number;
 }): void {
-  if (!tracing) return;
+  if (!tracer) return;
   const { endpoint, status, durationMs, attempt } = report;
   const [method = '', route = ''] = endpoint.split(' ');
   const end = Date.now();

@@ -1,4 +1,4 @@
-import { DiagLogLevel, context, diag, trace } from '@opentelemetry/api';
+import { DiagLogLevel, context, diag } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import {
@@ -9,7 +9,7 @@ import {
 } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor, RandomIdGenerator } from '@opentelemetry/sdk-trace-base';
 import type { Logger } from '../log.ts';
-import { switchTracing, takeTraceId } from '../tracing.ts';
+import { takeTraceId, traceWith } from '../tracing.ts';
 import type { Traces } from './traces.ts';
 import { packageVersion } from './version.ts';
 
@@ -37,12 +37,11 @@ export function loadTraces(logger: Logger): Traces {
     },
   });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  trace.setGlobalTracerProvider(provider);
-  switchTracing(true);
+  traceWith(provider.getTracer('udm-sync'));
   logger.info('traces are on');
   return {
     async stop() {
-      switchTracing(false);
+      traceWith(undefined);
       const late = new Promise<void>((resolve) => setTimeout(resolve, lastWordsMs).unref());
       await Promise.race([provider.shutdown().catch(() => undefined), late]);
     },

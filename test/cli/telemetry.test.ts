@@ -197,11 +197,17 @@ describe('webhooks', () => {
     const one = await place.run('notify-test ops --json');
     expect(one.code).toBe(0);
     expect(JSON.parse(one.stdout)).toEqual([{ webhook: 'ops', ok: true, status: 200, said: 'HTTP 200' }]);
-    const wrong = await place.run('notify-test osp');
+    const wrong = await place.run('notify-test opss');
     expect(wrong).toMatchObject({ code: 2 });
-    expect(wrong.stderr).toContain('There is no webhook "osp"; did you mean "ops"?');
+    expect(wrong.stderr).toContain('There is no webhook "opss"; did you mean "ops"?');
     expect((await place.run('config print')).stdout).toContain('"***"');
   });
+});
+
+const move = z.object({
+  file: z.string().optional(),
+  from: z.string().optional(),
+  to: z.string().optional(),
 });
 
 describe('the log', () => {
@@ -222,7 +228,8 @@ describe('the log', () => {
       .map((line) => {
         expect(line).toMatchObject({ run: Number(run?.id), definition: 'logged', tenant: 'acme' });
         expect(line['attempt']).toEqual(expect.any(Number));
-        return `${String(line['file'] ?? 'run')}: ${String(line['from'] ?? '')} > ${String(line['to'] ?? 'planned')}`;
+        const { file = 'run', from = '', to = 'planned' } = move.parse(line);
+        return `${file}: ${from} > ${to}`;
       });
     const history = await place.sql<{ line: string }>(
       `select coalesce(f.name, 'run') || ': ' || coalesce(h.from_state, '') || ' > ' || h.to_state as line
