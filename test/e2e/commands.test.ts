@@ -247,7 +247,7 @@ test('after all this, everything made upstream is stored once, and nothing was d
   expect(audit(await world.facts(expected))).toEqual([]);
 });
 
-test('a name that no URL can carry fails its run in words, and nothing of the run is deleted', async () => {
+test('a name that no request can carry fails its run in words, and nothing of the run is deleted', async () => {
   const { windows } = lastWindows('dotted', hour, 1);
   const retry = { attempts: 2, minDelay: '100ms', maxDelay: '200ms' };
   const config = await world.configure({ dotted: { windows, retry } });
@@ -260,7 +260,7 @@ test('a name that no URL can carry fails its run in words, and nothing of the ru
   expect(story).toMatchObject({
     state: 'failed',
     files: [
-      { state: 'dead', reason: expect.stringContaining('cannot be part of a URL path') as unknown },
+      { state: 'dead', reason: expect.stringContaining('cannot be sent to the upstream') as unknown },
       { state: 'verified' },
     ],
   });
