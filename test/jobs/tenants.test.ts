@@ -201,7 +201,7 @@ test('downloads that stall take no place, and no memory, of another tenant', asy
   await plan(pipeline, 'healthy', 6);
   await expect.poll(() => states(pipeline, 'healthy'), patient).toEqual({ done: 6 });
   expect(hole.open.size).toBeGreaterThanOrEqual(places.transfers);
-  expect(await states(pipeline, 'stalled')).toEqual({ transferring: 6 });
+  await expect.poll(() => states(pipeline, 'stalled'), patient).toEqual({ transferring: 6 });
 });
 
 test('memory is shared out to the tenants that a definition names', async () => {
