@@ -63,10 +63,10 @@ test('replicas whose clocks are minutes apart, and jump by hours, plan each wind
   const fired = () => workers.map((worker) => worker.said().split('schedule fired').length);
   const jump = async () => {
     workers.forEach((worker) => worker.signal('SIGUSR2'));
-    // Until one of them has looked, with its new clock, what is due.
+    // Until one of them has looked, with its new clock, what is due: each minute at the latest, whatever cron makes of it.
     const before = fired().map((times) => times + 3);
-    await vi.waitFor(() => expect(fired().some((times, at) => times > (before[at] ?? 0))).toBe(true), {
-      timeout: 60_000,
+    await vi.waitFor(() => expect(fired().some((times, at) => times >= (before[at] ?? 0))).toBe(true), {
+      timeout: 90_000,
     });
   };
   await world.row(`select 1 from udm_sync.exports where state = 'created'`);
@@ -83,7 +83,7 @@ test('replicas whose clocks are minutes apart, and jump by hours, plan each wind
   for (const worker of workers) worker.signal('SIGTERM');
   for (const worker of workers) expect((await worker.ended).code, worker.said()).toBe(0);
   expect(audit(await world.facts(expected))).toEqual([]);
-}, 180_000);
+}, 300_000);
 
 test('when a step is due is told by the clock of Postgres', async () => {
   const { windows, expectation } = lastWindows('waiting', hour, 1);
