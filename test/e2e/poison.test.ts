@@ -30,9 +30,9 @@ test('a file that always fails dies alone, and lives again when its cause is gon
     },
     beside: { schedule, windows: beside.windows },
   });
-  // One of ten files in one batch: no byte of it ever comes, so going on at the byte does not help.
+  // One of ten files in one batch: the storage says no whenever it is asked for.
   const bad = 'one, two,three poisoned';
-  await world.upstream.tell('faults', { endpoint: `/GET /s3/${bad}/`, kind: 'truncate', afterBytes: 0 });
+  await world.upstream.tell('faults', { endpoint: `/GET /s3/${bad}/`, kind: 'status', status: 403 });
   const worker = world.start(config, 'worker');
   const { id, reason } = await world.row<{ id: string; reason: string }>(
     `select id, reason from udm_sync.runs where definition = 'poisoned' and state = 'failed'`,
