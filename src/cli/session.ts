@@ -59,10 +59,13 @@ export async function openSession(config: Config, logger: Logger, options: Sessi
   const draining = options.draining ?? new AbortController().signal;
   const postgres = await openPostgres(config, logger);
   try {
-    const ready = () => makeReady(config, postgres.url, logger);
-    await (options.patient ? patiently(ready, logger, draining) : ready());
     const { working } = options;
-    const pipeline = await openPipeline({ config, url: postgres.url, logger, draining, working });
+    // Postgres may go away at any point of this, and whoever is patient begins again.
+    const open = async () => {
+      await makeReady(config, postgres.url, logger);
+      return openPipeline({ config, url: postgres.url, logger, draining, working });
+    };
+    const pipeline = await (options.patient ? patiently(open, logger, draining) : open());
     return {
       config,
       logger,

@@ -65,6 +65,19 @@ test('a command whose queue cannot be opened says so and ends', async () => {
   expect(code).toBe(1);
 }, 60_000);
 
+test('a worker that loses Postgres half-way through its start begins again', async () => {
+  const { arena, config, worker } = await startScene({ ground });
+  worker.signal('SIGKILL');
+  await worker.ended;
+  await arena.sql('alter function udm_sync_queue.create_queue(text, jsonb) rename to create_queue_no_more');
+  const second = arena.start(config, 'worker');
+  await until('it tries again', () => second.said().includes('Postgres is not ready; trying again'));
+  await arena.sql('alter function udm_sync_queue.create_queue_no_more(text, jsonb) rename to create_queue');
+  await arena.row(`select 1 from udm_sync.runs where state = 'done' having count(*) = 8`);
+  second.signal('SIGTERM');
+  expect((await second.ended).code).toBe(0);
+}, 150_000);
+
 test('without a setting of their own, our connections give up on a query after a while', () => {
   expect(withTimeLimit('postgres://u:p@h/d')).toBe('postgres://u:p@h/d?query_timeout=90000');
   expect(withTimeLimit('postgres://h/d?sslmode=require')).toBe(
