@@ -182,6 +182,8 @@ test('downloads that stall take no place, and no memory, of another tenant', asy
     response.write('x');
   });
   const stalled = await simulator();
+  // No list of URLs: every file is asked for by itself, and led into the hole.
+  stalled.faults.add({ endpoint: 'GET /v10/files', kind: 'status', status: 503 });
   stalled.faults.add({
     endpoint: 'GET /v10/files/{filename}',
     kind: 'status',
