@@ -150,7 +150,7 @@ export function cancelCommand(id: string, options: GlobalOptions): Promise<numbe
   return withDatabase(options, async ({ pipeline }) => {
     const state = await requestCancel(pipeline, runId);
     if (options.json) printJson({ run: runId, state, cancelRequested: true });
-    else if (state === 'cancelled') print(`Run ${runId} is cancelled; it had no upstream job.`);
+    else if (state === 'cancelled') print(`Run ${runId} is cancelled; no upstream job of it was running.`);
     else
       print(
         `Run ${runId} will be cancelled: a worker (or udm-sync run) cancels the upstream job and waits for its end.`,

@@ -227,7 +227,7 @@ class Link {
         if (!spared) return;
         while (this.#hold) await this.#hold.promise;
         if (to.destroyed) return;
-        if (!to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
+        if (!to.write(chunk)) await drained(to);
       }
       while (this.#hold) await this.#hold.promise;
       to.end();
@@ -252,6 +252,17 @@ class Link {
     if (last.length > 0 && !to.destroyed) await new Promise((resolve) => to.write(last, resolve));
     this.cut(fate.kind);
     return false;
+  }
+}
+
+/** Until more may be written, or nothing ever can be. */
+async function drained(socket: Socket): Promise<void> {
+  const settled = new AbortController();
+  const { signal } = settled;
+  try {
+    await Promise.race([once(socket, 'drain', { signal }), once(socket, 'close', { signal })]);
+  } finally {
+    settled.abort();
   }
 }
 

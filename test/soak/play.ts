@@ -68,9 +68,20 @@ export async function play(scenario: Scenario, ground: Ground): Promise<Outcome>
   for (const { rule, fired } of arena.sim.faults.list()) count(`upstream ${rule.kind}`, fired);
   for (const [border, proxy] of Object.entries(arena.proxies))
     for (const [kind, n] of Object.entries(proxy.harm)) count(`${border} ${kind}`, n);
-  const said = violations.length > 0 ? arena.said() : '';
+  const said = violations.length > 0 ? `${arena.said()}\n${await story(arena)}` : '';
   await arena.stop();
   return { scenario, violations, faults: tally, runs, files, bytes, tookMs: performance.now() - begun, said };
+}
+
+/** Everything that happened to the runs, a line each: what explains a violation. */
+async function story(arena: Arena): Promise<string> {
+  const lines = await arena
+    .sql<{ line: string }>(
+      `select concat_ws(' ', h.at, 'run', h.run_id, h.subject, h.file_id, h.from_state, '->', h.to_state, h.reason, h.who) as line
+       from udm_sync.history h order by h.id`,
+    )
+    .catch((error: unknown) => [{ line: `no history: ${String(error)}` }]);
+  return lines.map(({ line }) => line).join('\n');
 }
 
 /** How a process ended. Rejects when it has not for three minutes: nothing of ours may hang. */
@@ -324,6 +335,14 @@ const final = `('done', 'cancelled', 'failed')`;
 /** Lets the work end: what failed is retried as an operator would, backfills are repeated until they are through. */
 async function conclude(arena: Arena, stage: Stage, violations: string[]): Promise<void> {
   for (const args of stage.backfills) {
+    // A backfill asks for every window of its range: those that have been cancelled by now are exported after all.
+    const asked = await arena.sql<{ id: number }>('select id::int from udm_sync.runs where definition = $1', [
+      args[1],
+    ]);
+    for (const { id } of asked) {
+      const order = stage.orders.get(id);
+      if (order) order.sure = false;
+    }
     const { code } = await endOf(arena.start(stage.config, ...args, '--timeout', '2m'));
     if (code !== 0 && code !== 3)
       violations.push(`processes: ${args.join(' ')} ended with ${code ?? 'a signal'}`);
