@@ -1,9 +1,10 @@
 import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
-import type { SweepResult } from '../sinks/sink.ts';
+import type { SweepResult, Upload } from '../sinks/sink.ts';
 import { databaseNow } from '../store/database.ts';
 import { exclusively } from '../store/exclusive.ts';
 import { abandonedUploads, deleteUpload, neededUploads } from '../store/uploads.ts';
+import type { AbandonedUpload } from '../store/uploads.ts';
 import type { Pipeline } from './context.ts';
 import { errorCode } from './settle.ts';
 
@@ -86,21 +87,44 @@ async function settle(
   dryRun: boolean,
   signal?: AbortSignal,
 ): Promise<SweepResult> {
-  const { db, logger } = pipeline;
   let aborted = 0;
   let bytes = 0;
-  for (const { id, sink, upload, sentBytes } of await abandonedUploads(db, sinks, limit)) {
+  const failures = new Map<string, unknown>();
+  for (const abandoned of await abandonedUploads(pipeline.db, sinks, limit)) {
     signal?.throwIfAborted();
-    if (!dryRun) {
-      await pipeline.sink(sink).sink.uploads?.abort(upload);
-      reached('before:forget-upload');
-      await deleteUpload(db, id);
-      reached('after:forget-upload');
-      tell(pipeline, sink, 'settled', { aborted: 1, bytes: sentBytes });
-      logger.info({ sink, key: upload.key, bytes: sentBytes }, 'aborted an upload that nobody continues');
+    // A store that does not answer holds up no other.
+    if (failures.has(abandoned.sink)) continue;
+    if (!abandoned.upload) {
+      pipeline.logger.warn(
+        { sink: abandoned.sink, upload: abandoned.id },
+        'an unfinished upload is noted unreadably',
+      );
+      continue;
     }
-    aborted += 1;
-    bytes += sentBytes;
+    try {
+      if (!dryRun) await abortOne(pipeline, abandoned, abandoned.upload);
+      aborted += 1;
+      bytes += abandoned.sentBytes;
+    } catch (error) {
+      failures.set(abandoned.sink, error);
+    }
   }
+  for (const error of failures.values()) throw error;
   return { aborted, bytes };
+}
+
+async function abortOne(
+  pipeline: Pipeline,
+  { id, sink, sentBytes }: AbandonedUpload,
+  upload: Upload,
+): Promise<void> {
+  await pipeline.sink(sink).sink.uploads?.abort(upload);
+  reached('before:forget-upload');
+  await deleteUpload(pipeline.db, id);
+  reached('after:forget-upload');
+  tell(pipeline, sink, 'settled', { aborted: 1, bytes: sentBytes });
+  pipeline.logger.info(
+    { sink, key: upload.key, bytes: sentBytes },
+    'aborted an upload that nobody continues',
+  );
 }

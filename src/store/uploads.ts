@@ -92,12 +92,21 @@ export async function deleteUpload(db: Executor, uploadId: number): Promise<void
   await db.delete(uploads).where(eq(uploads.id, uploadId));
 }
 
+/** An upload that nobody will continue, with the bytes its parts hold. */
+export interface AbandonedUpload {
+  readonly id: number;
+  readonly sink: string;
+  /** Undefined where the row cannot be read, which must not hold up the others. */
+  readonly upload: StoredUpload['upload'] | undefined;
+  readonly sentBytes: number;
+}
+
 /** Uploads of these sinks that nobody will continue: their file is settled, or its run has ended. */
 export async function abandonedUploads(
   db: Executor,
   sinks: readonly string[],
   limit?: number,
-): Promise<(StoredUpload & { readonly sentBytes: number })[]> {
+): Promise<AbandonedUpload[]> {
   const query = db
     .select({
       upload: uploads,
@@ -114,7 +123,10 @@ export async function abandonedUploads(
     )
     .orderBy(asc(uploads.id));
   const rows = await (limit === undefined ? query : query.limit(limit));
-  return rows.map((row) => ({ ...parsed(row.upload), sentBytes: Number(row.sent) }));
+  return rows.map(({ upload: { id, sink, upload }, sent }) => ({
+    ...{ id, sink, upload: uploadColumn.safeParse(upload).data },
+    sentBytes: Number(sent),
+  }));
 }
 
 const neededRow = z.object({ uploads: z.array(z.string()), keys: z.array(z.string()) });

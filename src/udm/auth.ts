@@ -164,6 +164,14 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
       );
     // Of what else such a body may hold, only the word the standard prescribes is shown.
     const shown = typeof word === 'string' && /^\w{1,40}$/.test(word) ? word : '';
+    // A bad request of a caller is its own fault; this one is nobody's but the settings'.
+    if (status === 400)
+      return new UdmError(
+        'ERR_UDM_CLIENT_CREDENTIALS',
+        endpoint,
+        `the token request was refused with 400${shown === '' ? '' : `: ${shown}`}.`,
+        { status, hint: "Check the tenant's auth.grant, and that the client id may use it." },
+      );
     return refusal(endpoint, { ...answer, body: Buffer.from(shown) }, redactor);
   }
 

@@ -130,6 +130,14 @@ describe.each(['fauxqs', ...(cephInstalled() ? (['ceph'] as const) : [])] as con
     const dry = await sweepSink(observer, 'disk', { olderThanMs: 3_600_000, dryRun: true });
     expect(dry).toEqual({ settled, leaked: { aborted: 0, bytes: 0 } });
     expect(dry.settled.bytes).toBeGreaterThanOrEqual(10 * MiB);
+    // A row that cannot be read holds up nothing, and stays.
+    await observer.db.execute(sql`update udm_sync.uploads set upload = upload - 'key' || '{"was":1}'`);
+    expect(await sweepSink(observer, 'disk', { olderThanMs: 3_600_000 })).toMatchObject({
+      settled: { aborted: 0 },
+    });
+    await observer.db.execute(
+      sql`update udm_sync.uploads set upload = upload || jsonb_build_object('key', ${`${prefix}/${key}`}::text)`,
+    );
     expect(await sweepSink(observer, 'disk', { olderThanMs: 3_600_000 })).toMatchObject({
       settled: dry.settled,
     });

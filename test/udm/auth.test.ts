@@ -214,7 +214,7 @@ describe('refusals of the Authentication API', () => {
     [401, { error: 'Unauthorized', error_description: 'Bad credentials' }, 'ERR_UDM_CLIENT_CREDENTIALS'],
     [400, { error: 'invalid_client' }, 'ERR_UDM_CLIENT_CREDENTIALS'],
     [400, { error: 'invalid_grant', error_description: 'Bad credentials' }, 'ERR_UDM_USER_CREDENTIALS'],
-    [400, { error: 'unsupported_grant_type' }, 'ERR_UDM_BAD_REQUEST'],
+    [400, { error: 'unsupported_grant_type' }, 'ERR_UDM_CLIENT_CREDENTIALS'],
     [200, { token: 'x' }, 'ERR_UDM_ANSWER'],
     [200, { access_token: 'line\nbreak' }, 'ERR_UDM_ANSWER'],
   ])('%i %j is %s', async (status, body, code) => {
