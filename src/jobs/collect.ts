@@ -178,6 +178,7 @@ export async function queueTransfers(
   files: readonly Pick<File, 'id' | 'announcedSize' | 'expiresAt'>[],
   now: Date,
   afterMs = 0,
+  deaths = 0,
 ): Promise<void> {
   const expiry = new Map(files.map((file) => [file.id, file.expiresAt]));
   const batches = intoBatches(
@@ -188,7 +189,7 @@ export async function queueTransfers(
     await pipeline.queue.sendTransfer(
       tx,
       small ? 'transfer-small' : 'transfer',
-      { runId: run.id, tenant: run.tenant, fileIds },
+      { runId: run.id, tenant: run.tenant, fileIds, ...(deaths > 0 ? { deaths } : {}) },
       { priority: priorityOf(new Date(soonest)), afterMs },
     );
   }

@@ -1,4 +1,5 @@
 import { reached } from '../crash-points.ts';
+import { UdmSyncError } from '../errors.ts';
 import type { Claim, TransferPayload } from '../queue/queue.ts';
 import { crc32Text } from '../sinks/checksum.ts';
 import { databaseNow, lockFor, transact } from '../store/database.ts';
@@ -20,6 +21,8 @@ import { inRunSpan, inSpan, runAttributes } from '../tracing.ts';
 import { queueTransfers } from './collect.ts';
 import { retryOf } from './context.ts';
 import type { Pipeline } from './context.ts';
+import { afterDeaths } from './deaths.ts';
+import { backoff } from './delays.ts';
 import { logFileMoves } from './moves.ts';
 import { errorCode, logFields } from './settle.ts';
 import { prepareBatch, transferFile } from './transfer-file.ts';
@@ -34,7 +37,8 @@ const filesAtOnce = 8;
 type Result =
   | { readonly kind: 'verified'; readonly file: File; readonly stored: Stored }
   | { readonly kind: 'failed'; readonly file: File; readonly error: unknown }
-  | { readonly kind: 'given-back'; readonly file: File };
+  | { readonly kind: 'given-back'; readonly file: File }
+  | { readonly kind: 'apart'; readonly file: File; readonly deaths: number; readonly reason: string };
 
 /**
  * Copies a batch of files into the sink, a few at a time, proves each, and commits what was achieved together with the
@@ -55,8 +59,31 @@ export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPay
   const files = await begin(pipeline, claim, run);
   if (files === undefined) return;
   await inRunSpan('transfer', run, { 'udm_sync.files': files.length }, async () =>
-    finish(pipeline, claim, await transferAll(pipeline, claim, run, files)),
+    finish(pipeline, claim, withoutCopying(claim, files) ?? (await transferAll(pipeline, claim, run, files))),
   );
+}
+
+/** What becomes of files whose workers die again and again; undefined: they are copied. */
+function withoutCopying(claim: Claim<TransferPayload>, files: readonly File[]): Result[] | undefined {
+  const { payload, retryCount } = claim;
+  const before = payload.deaths ?? 0;
+  switch (afterDeaths(before, retryCount, files.length)) {
+    case 'copy':
+      return undefined;
+    case 'apart': {
+      const deaths = files.length === 1 ? before + retryCount : 0;
+      const reason = `${before + retryCount} workers in a row have died or were cut off meanwhile; it is copied apart, later`;
+      return files.map((file) => ({ kind: 'apart', file, deaths, reason }));
+    }
+    case 'dead': {
+      const error = new UdmSyncError(
+        'ERR_WORKER_DIES',
+        `${before + retryCount} workers in a row have died, or lost Postgres, while they copied this file.`,
+        { hint: 'See why they ended (memory limit, liveness probe, Postgres), then: udm-sync retry.' },
+      );
+      return files.map((file) => ({ kind: 'failed', file, error }));
+    }
+  }
 }
 
 async function transferAll(
@@ -113,6 +140,7 @@ async function begin(
       waiting,
       await databaseNow(tx),
       queueForLimitMs * (0.7 + 0.6 * Math.random()),
+      fileIds.length === 1 ? (claim.payload.deaths ?? 0) + claim.retryCount : 0,
     );
     reached('before:claim-files');
     return undefined;
@@ -227,6 +255,14 @@ async function record(
     await moveFile(tx, file, 'waiting', who, reason);
     logFileMoves(logger, run, [file], { from: 'transferring', to: 'waiting', reason });
     if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now);
+    return;
+  }
+  if (result.kind === 'apart') {
+    const { reason, deaths } = result;
+    await moveFile(tx, file, 'waiting', who, reason);
+    logFileMoves(logger, run, [file], { from: 'transferring', to: 'waiting', reason });
+    const delayMs = backoff(Math.max(deaths, 1), retryOf(pipeline, run), Math.random());
+    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now, delayMs, deaths);
     return;
   }
   const verdict = judge(file, result.error, retryOf(pipeline, run), now, Math.random());

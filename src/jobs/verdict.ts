@@ -30,6 +30,8 @@ export function judge(
   const code = error instanceof UdmSyncError ? error.code : '';
   // What a name stood for is gone for good once the name stands for something else.
   if (code === 'ERR_NAME_SHARED') return { ...verdict, state: 'lost' };
+  // It has been tried more often than any other file.
+  if (code === 'ERR_WORKER_DIES') return { ...verdict, state: 'dead' };
   const missing = code === 'ERR_FILE_MISSING' || code === 'ERR_PRESIGNED_NOT_FOUND';
   if (missing && (now > file.expiresAt || attempts >= retry.attempts)) return { ...verdict, state: 'lost' };
   if (attempts >= retry.attempts && !surroundings) return { ...verdict, state: 'dead' };

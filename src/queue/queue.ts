@@ -14,6 +14,8 @@ const transferPayload = z.object({
   runId: z.number().int(),
   tenant: z.string(),
   fileIds: z.array(z.number().int()).min(1),
+  /** Workers in a row that died with this file, before it was queued anew. */
+  deaths: z.number().int().optional(),
 });
 
 /** The next short piece of work on one run. */

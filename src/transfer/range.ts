@@ -5,7 +5,7 @@ import { stretchBytes } from './bandwidth.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { Source } from './source.ts';
 
-/** Reads of one range that fail without a byte of progress, before the transfer fails. */
+/** Reads of one range that fail without progress, one after the other, before the transfer fails. */
 const barrenReads = 4;
 const firstPauseMs = 200;
 
@@ -54,7 +54,8 @@ export async function readRange(
       signal.throwIfAborted();
       if (got === buffer.length) return;
       if (!(error instanceof UdmSyncError) || !error.retryable || isHopeless(error)) throw error;
-      barren = got > before ? 0 : barren + 1;
+      // A few bytes and then silence is no progress: it could go on for days.
+      barren = got > before && error.code !== 'ERR_DOWNLOAD_STALLED' ? 0 : barren + 1;
       if (barren >= barrenReads) throw error;
       await delay(firstPauseMs * 2 ** barren * (0.5 + Math.random()), undefined, { signal });
     }

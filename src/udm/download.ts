@@ -267,7 +267,7 @@ function truncated(url: URL, received: number, length: number): UdmError {
 }
 
 function stalled(idleTimeoutMs: number): UdmError {
-  return new UdmError('ERR_DOWNLOAD_STALLED', endpoint, `the origin sent nothing for ${idleTimeoutMs} ms.`, {
+  return new UdmError('ERR_DOWNLOAD_STALLED', endpoint, `the origin sent next to nothing for ${idleTimeoutMs} ms.`, {
     retryable: true,
     hint: 'The transfer is taken up again.',
   });

@@ -188,7 +188,9 @@ async function readHead(reader: SocketReader): Promise<ResponseHead> {
     if (!head) throw new Error('the answer is not HTTP');
     reader.consume(end + 4);
     // 100 Continue, 103 Early Hints: the answer is still to come.
-    if (head.status >= 200) return head;
+    if (head.status < 200) continue;
+    reader.beginBody();
+    return head;
   }
 }
 

@@ -9,7 +9,10 @@ const landingBytes = 16 * 1024;
 const mostPending = 256 * 1024;
 const none = Buffer.alloc(0);
 
-/** Nothing came for the idle time while somebody was waiting. */
+/** A body that comes more slowly than this, in bytes per second, counts as silence: it would hold its place for days. */
+const leastBytesPerSecond = 1024;
+
+/** Nothing, or next to nothing, came for the idle time while somebody was waiting. */
 export class SilenceError extends Error {}
 
 export interface SocketReaderOptions {
@@ -46,6 +49,12 @@ export class SocketReader {
   readonly #socket: Socket;
   readonly #landing = Buffer.allocUnsafeSlow(landingBytes);
   readonly #timer: NodeJS.Timeout;
+  readonly #idleTimeoutMs: number;
+  /** How long bytes have been waited for since `#heard` began to count, in ms. */
+  #waited = 0;
+  #heard = 0;
+  /** When the present waiting began, or last had bytes. */
+  #since = 0;
   /** What has come and was not taken yet: a view of the landing buffer, until more has to land there. */
   #pending: Buffer = none;
   #wanted: Wanted | undefined;
@@ -82,8 +91,9 @@ export class SocketReader {
       clearTimeout(this.#timer);
       options.onClose();
     });
+    this.#idleTimeoutMs = idleTimeoutMs;
     this.#timer = setTimeout(() => {
-      if (this.#wanted) this.destroy(new SilenceError(`nothing came for ${idleTimeoutMs} ms`));
+      if (this.#wanted) this.destroy(new SilenceError(`next to nothing came for ${idleTimeoutMs} ms`));
       else if (this.#idle) this.destroy();
     }, idleTimeoutMs);
     this.#timer.unref();
@@ -102,6 +112,12 @@ export class SocketReader {
   /** Takes bytes off the front of `buffered`. */
   consume(bytes: number): void {
     this.#pending = bytes === this.#pending.length ? none : this.#pending.subarray(bytes);
+  }
+
+  /** A body begins: how slowly its head came does not count against it. */
+  beginBody(): void {
+    this.#waited = 0;
+    this.#heard = 0;
   }
 
   write(text: string): void {
@@ -169,6 +185,7 @@ export class SocketReader {
         },
       };
       this.#wanted = wanted;
+      this.#since = performance.now();
       this.#timer.refresh();
       this.#socket.resume();
     });
@@ -200,6 +217,10 @@ export class SocketReader {
         this.#pending = this.#pending.length > 0 ? Buffer.concat([this.#pending, rest]) : rest;
     }
     wanted.filled += useful;
+    if (this.#drips(bytes)) {
+      this.destroy(new SilenceError('the body drips'));
+      return false;
+    }
     wanted.onBytes?.(useful);
     if (wanted.filled >= wanted.least) {
       // Nothing more is read until somebody wants it.
@@ -207,6 +228,19 @@ export class SocketReader {
       wanted.settle();
     }
     return true;
+  }
+
+  /** Whether bytes come so slowly that they might as well not. Time in which nobody waits does not count. */
+  #drips(bytes: number): boolean {
+    const now = performance.now();
+    this.#waited += now - this.#since;
+    this.#since = now;
+    this.#heard += bytes;
+    if (this.#waited < this.#idleTimeoutMs) return false;
+    const tooFew = this.#heard < (leastBytesPerSecond * this.#waited) / 1000;
+    this.#waited = 0;
+    this.#heard = 0;
+    return tooFew;
   }
 
   #over(error: Error | undefined): void {

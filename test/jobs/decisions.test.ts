@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UdmSyncError } from '../../src/errors.ts';
 import { intoBatches, priorityOf } from '../../src/jobs/batches.ts';
+import { afterDeaths } from '../../src/jobs/deaths.ts';
 import { backoff, pollDelay } from '../../src/jobs/delays.ts';
 import { assessSet } from '../../src/jobs/file-set.ts';
 import { carriesMarker, newMarker } from '../../src/jobs/marker.ts';
@@ -47,6 +48,19 @@ describe('delays', () => {
       ),
     );
   });
+});
+
+test.each([
+  ['a first attempt', 0, 0, 1, 'copy'],
+  ['a takeover', 0, 2, 50, 'copy'],
+  ['a batch that was with three dead workers', 0, 3, 50, 'apart'],
+  ['one file that was with three', 0, 3, 1, 'apart'],
+  ['the same again, queued anew', 3, 0, 1, 'copy'],
+  ['one file that was with nine', 6, 2, 1, 'copy'],
+  ['one file that was with ten', 9, 1, 1, 'dead'],
+  ['a batch is never given up', 0, 50, 2, 'apart'],
+] as const)('%s: after %i and %i deaths, %i files: %s', (_what, before, now, files, expected) => {
+  expect(afterDeaths(before, now, files)).toBe(expected);
 });
 
 describe('a split set', () => {

@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHash } from 'node:crypto';
+import { sql } from 'drizzle-orm';
 import { describe, expect, test } from 'vitest';
 import { requestCancel, reviveRun } from '../../src/jobs/revive.ts';
 import { harnessForEachTest } from './harness.ts';
@@ -218,6 +219,41 @@ describe('transferring', () => {
     await reviveRun(pipeline, run.id);
     await harness.until(pipeline, run.id, 'done');
     expect(harness.jobs()).toHaveLength(1);
+  });
+
+  test('a file whose workers die one after the other is set apart from its batch, and then given up', async () => {
+    const { harness, pipeline } = await begin({
+      simulator: {
+        filesFor: () => ['bad', 'good', 'fine'].map((name) => ({ name: `${name}.zip`, size: 5000 })),
+      },
+    });
+    // What a row of dead workers leaves behind: a batch that was taken over three times, and a file ten times.
+    await pipeline.db
+      .execute(sql`create function udm_sync_queue.deaths() returns trigger language plpgsql as $$
+      begin
+        new.retry_count := case
+          when new.data->'fileIds'->1 is not null then 3
+          when (select name from udm_sync.files where id = (new.data->'fileIds'->>0)::bigint) = 'bad.zip' then 10
+          else 2 end;
+        return new;
+      end $$`);
+    await pipeline.db.execute(sql`create trigger deaths before insert on udm_sync_queue.job for each row
+      when (new.name like 'transfer%') execute function udm_sync_queue.deaths()`);
+    const run = await harness.planHour(pipeline);
+    const failed = await harness.until(pipeline, run.id, 'failed');
+    expect(failed.reason).toMatch(/1 of 3 files.*bad\.zip.*10 workers in a row/);
+    const { files, lines } = await harness.story(pipeline, run.id);
+    expect(Object.fromEntries(files.map((file) => [file.name, [file.state, file.attempts]]))).toEqual({
+      'bad.zip': ['dead', 1],
+      'good.zip': ['verified', 1],
+      'fine.zip': ['verified', 1],
+    });
+    const apart = lines.filter(({ reason }) => reason?.includes('copied apart'));
+    expect(apart.map(({ fileId }) => fileId).sort()).toEqual(files.map(({ id }) => id).sort());
+
+    await pipeline.db.execute(sql`drop trigger deaths on udm_sync_queue.job`);
+    await reviveRun(pipeline, run.id);
+    await harness.until(pipeline, run.id, 'done');
   });
 
   test('a file that the vendor deleted before we had it is lost, loudly, and not retried for ever', async () => {

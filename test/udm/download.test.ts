@@ -253,6 +253,25 @@ describe('bodies that end badly', () => {
     expect(error.code).toBe('ERR_DOWNLOAD_STALLED');
   });
 
+  test.each(['its length', 'chunks'])(
+    'a body of %s that drips would hold its place for days',
+    async (framing) => {
+      const [start, drop] =
+        framing === 'chunks'
+          ? ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\nx\r\n']
+          : ['HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n', 'x'];
+      const dripping = await raw(start, (socket) => {
+        const timer = setInterval(() => socket.write(drop), 20);
+        socket.once('close', () => clearInterval(timer));
+      });
+      // No silence is as long as the idle time.
+      const error = await failure(dripping, { idleTimeoutMs: 400 });
+      expect(error).toMatchObject({ code: 'ERR_DOWNLOAD_STALLED', retryable: true });
+      const filling = await downloaderOf({ idleTimeoutMs: 400 }).download(signed(dripping));
+      expect((await errorOf(filling.fill(Buffer.alloc(1000)))).code).toBe('ERR_DOWNLOAD_STALLED');
+    },
+  );
+
   test('an origin nobody answers at', async () => {
     const error = await errorOf(downloaderOf().download(signed('http://127.0.0.1:1/a')));
     expect(error).toMatchObject({ code: 'ERR_DOWNLOAD_UNREACHABLE', retryable: true });
