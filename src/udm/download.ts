@@ -267,10 +267,15 @@ function truncated(url: URL, received: number, length: number): UdmError {
 }
 
 function stalled(idleTimeoutMs: number): UdmError {
-  return new UdmError('ERR_DOWNLOAD_STALLED', endpoint, `the origin sent next to nothing for ${idleTimeoutMs} ms.`, {
-    retryable: true,
-    hint: 'The transfer is taken up again.',
-  });
+  return new UdmError(
+    'ERR_DOWNLOAD_STALLED',
+    endpoint,
+    `the origin sent next to nothing for ${idleTimeoutMs} ms.`,
+    {
+      retryable: true,
+      hint: 'The transfer is taken up again.',
+    },
+  );
 }
 
 function refused(objection: string): UdmError {
