@@ -43,5 +43,12 @@ export function describeError(error: unknown): string {
   if (error instanceof Error && error.message.startsWith('Failed query:') && error.cause instanceof Error)
     return describeError(error.cause);
   if (error instanceof AggregateError && error.errors.length > 0) return describeError(error.errors[0]);
-  return error instanceof Error ? error.message || error.name : String(error);
+  if (error instanceof Error) return error.message || error.name;
+  // pg-boss emits copies of errors, which are plain objects.
+  if (typeof error === 'object' && error !== null)
+    for (const word of ['message', 'code', 'name']) {
+      const text: unknown = Reflect.get(error, word);
+      if (typeof text === 'string' && text !== '') return text;
+    }
+  return String(error);
 }

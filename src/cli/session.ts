@@ -102,8 +102,13 @@ export async function inSession<T>(
 }
 
 /** Waits 0.5, 1, 2, 4, 5, 5, 5, 5 s between looks. */
-function patiently<T>(action: () => Promise<T>, logger: Logger, signal: AbortSignal): Promise<T> {
-  return pRetry(action, {
+async function patiently(
+  open: () => Promise<OpenPipeline>,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<OpenPipeline> {
+  let last: Promise<OpenPipeline> | undefined;
+  const retried = pRetry(() => (last = open()), {
     retries: 8,
     minTimeout: 500,
     maxTimeout: 5000,
@@ -117,6 +122,17 @@ function patiently<T>(action: () => Promise<T>, logger: Logger, signal: AbortSig
       return true;
     },
   });
+  try {
+    return await retried;
+  } catch (error) {
+    // The signal ends the waiting, not an attempt under way: what that opens would keep the process alive.
+    if (signal.aborted)
+      await last?.then(
+        (pipeline) => pipeline.close(),
+        () => undefined,
+      );
+    throw error;
+  }
 }
 
 /** Brings the schema up to date, or says that it is not. The embedded server is ours alone: it is always migrated. */

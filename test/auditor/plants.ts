@@ -268,6 +268,28 @@ export const plants: Plant[] = [
     says: /^oneLiveJob: Postgres does not know the job other/,
   },
   {
+    what: 'a job made twice, and deleted by us',
+    plant: (f) => {
+      f.jobs.push({ ...first(f.jobs), id: 'other', createdAt: f.now, deletedAt: f.now });
+      f.requests.push({ ...first(f.requests), method: 'DELETE', jobs: ['other'] });
+    },
+    says: /^oneLiveJob: Postgres does not know the job other/,
+  },
+  {
+    what: 'a job that vanished, and is none of ours',
+    plant: (f) =>
+      f.jobs.push({
+        ...first(f.jobs),
+        ...{
+          id: 'other',
+          title: first(f.jobs).title.replace(/^us\S+/, 'us0'),
+          createdAt: f.now,
+          deletedAt: f.now,
+        },
+      }),
+    says: /^oneLiveJob: Postgres does not know the job other/,
+  },
+  {
     what: 'a line of history that is missing',
     plant: (f) =>
       f.history.splice(

@@ -447,11 +447,18 @@ function cleaned(facts: Facts): string[] {
   });
 }
 
-function oneLiveJob({ jobs, exports, now, history: lines }: Facts): string[] {
+function oneLiveJob({ jobs, exports, requests, now, history: lines }: Facts): string[] {
+  // The upstream itself lost it, perhaps before anybody could note it: only its title says that it was ours.
+  const vanished = ({ id, title, deletedAt }: Facts['jobs'][number]) =>
+    deletedAt !== undefined &&
+    exports.some(({ marker }) => title.includes(marker)) &&
+    !requests.some((request) => request.method === 'DELETE' && request.jobs.includes(id));
   // A second job that was found by our marker and cancelled is named in the history.
   const named = lines.map(({ reason }) => reason ?? '').join(' ');
   const found = jobs
-    .filter((job) => !exports.some((row) => row.jobId === job.id) && !named.includes(job.id))
+    .filter(
+      (job) => !exports.some((row) => row.jobId === job.id) && !named.includes(job.id) && !vanished(job),
+    )
     .map(({ id, title }) => `Postgres does not know the job ${id}, "${title}"`);
   const live = new Map<string, string>();
   const inOrder = jobs

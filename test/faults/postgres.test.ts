@@ -78,6 +78,21 @@ test('a worker that loses Postgres half-way through its start begins again', asy
   expect((await second.ended).code).toBe(0);
 }, 150_000);
 
+test('a worker told to stop in the middle of a slow start ends, and leaves nothing open', async () => {
+  const { arena, config, worker } = await startScene({ ground });
+  worker.signal('SIGKILL');
+  await worker.ended;
+  const { postgres } = arena.proxies;
+  postgres.set({ delayMs: 150 });
+  const before = postgres.accepted;
+  const second = arena.start(config, 'worker');
+  // The schema was looked at, and the pipeline is being opened.
+  await until('it is at its second connection', () => postgres.accepted >= before + 2);
+  second.signal('SIGTERM');
+  expect((await second.ended).code).toBe(0);
+  expect(second.said()).toContain('stopped before it could work');
+}, 60_000);
+
 test('without a setting of their own, our connections give up on a query after a while', () => {
   expect(withTimeLimit('postgres://u:p@h/d')).toBe('postgres://u:p@h/d?query_timeout=90000');
   expect(withTimeLimit('postgres://h/d?sslmode=require')).toBe(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { UdmSyncError } from '../../src/errors.ts';
+import { UdmSyncError, describeError } from '../../src/errors.ts';
 import { intoBatches, priorityOf } from '../../src/jobs/batches.ts';
 import { afterDeaths } from '../../src/jobs/deaths.ts';
 import { backoff, pollDelay } from '../../src/jobs/delays.ts';
@@ -168,4 +168,15 @@ test('failures of the surroundings are told from failures of the work', () => {
 test('a CRC-32 is written with eight digits', () => {
   expect(crc32Text(0)).toBe('00000000');
   expect(crc32Text(0xdeadbeef)).toBe('deadbeef');
+});
+
+test.each([
+  [new Error('said'), 'said'],
+  [new AggregateError([new Error('the first')]), 'the first'],
+  // What pg-boss emits.
+  [{ message: 'copied', code: 'X' }, 'copied'],
+  [{ message: '', code: 'ECONNREFUSED' }, 'ECONNREFUSED'],
+  ['a word', 'a word'],
+])('%o is described as %j', (error, words) => {
+  expect(describeError(error)).toBe(words);
 });

@@ -382,6 +382,9 @@ async function conclude(arena: Arena, stage: Stage, violations: string[]): Promi
 async function sweepUp(arena: Arena, stage: Stage): Promise<void> {
   const left = await arena.sql('select 1 from udm_sync.uploads');
   if (left.length > 0) await endOf(arena.start(stage.config, 'run'));
+  // A run that is sealed has swept its folder; what writers of a cancelled one leave, the daily sweep finds.
+  const cancelled = await arena.sql(`select 1 from udm_sync.runs where state = 'cancelled'`);
+  if (cancelled.length > 0) await endOf(arena.start(stage.config, 'sweep', '--older-than', '0s'));
 }
 
 /** What must come out: every window is done, but for those that an operator has cancelled. */
