@@ -8,6 +8,7 @@ import { createLogger } from '../../src/log.ts';
 import { createS3Sink } from '../../src/sinks/s3.ts';
 import { proveStored } from '../../src/sinks/verify.ts';
 import { intoLanes, usualMemory } from '../../src/transfer/memory.ts';
+import { Pace } from '../../src/transfer/pace.ts';
 import { Source } from '../../src/transfer/source.ts';
 import { transfer } from '../../src/transfer/transfer.ts';
 import { createUdmClient } from '../../src/udm/client.ts';
@@ -36,6 +37,7 @@ const sink = createS3Sink('bench', {
   signPayload,
 });
 const memory = intoLanes(memoryBytes === 'usual' ? usualMemory(totalmem()) : Number(memoryBytes)).large;
+const pace = new Pace();
 const bandwidth = undefined;
 const { signal } = new AbortController();
 
@@ -52,6 +54,7 @@ async function bring(name: string): Promise<void> {
     key: name,
     journal,
     memory,
+    pace,
     bandwidth,
     signal,
     put,

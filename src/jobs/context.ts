@@ -10,6 +10,7 @@ import type { Database } from '../store/database.ts';
 import type { Run, RunState } from '../store/runs.ts';
 import type { Bandwidth } from '../transfer/bandwidth.ts';
 import type { Lanes } from '../transfer/memory.ts';
+import type { Pace } from '../transfer/pace.ts';
 import type { CallReport } from '../udm/http.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Bounds } from './delays.ts';
@@ -108,6 +109,8 @@ export interface Pipeline {
   readonly events: PipelineEvents;
   /** Bytes that the transfers of a tenant may hold in memory together: its part of what this process may hold. */
   memory(tenant: string): Lanes;
+  /** How fast the transfers of a tenant have been lately. */
+  pace(tenant: string): Pace;
   /** Limit on what all transfers of this process read, if there is one. */
   readonly bandwidth: Bandwidth | undefined;
   /** This process, as history names it: host, pid and a random part. */

@@ -9,6 +9,7 @@ import { databaseError, openDatabase } from '../store/database.ts';
 import { Bandwidth } from '../transfer/bandwidth.ts';
 import { intoLanes, usualMemory } from '../transfer/memory.ts';
 import type { Lanes } from '../transfer/memory.ts';
+import { Pace } from '../transfer/pace.ts';
 import type { UdmClient } from '../udm/types.ts';
 import type { Pipeline, PipelineEvents, SinkBinding } from './context.ts';
 import { memoryOfTenant } from './shares.ts';
@@ -41,6 +42,7 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
   const clients = new Map<string, UdmClient>();
   const sinks = new Map<string, Sink>();
   const memories = new Map<string, Lanes>();
+  const paces = new Map<string, Pace>();
   const total = config.worker.memoryBytes ?? usualMemory(availableMemory());
   const events: PipelineEvents = new EventEmitter();
   return {
@@ -59,6 +61,11 @@ export async function openPipeline(options: PipelineOptions): Promise<OpenPipeli
       const lanes = intoLanes(memoryOfTenant(config, total));
       memories.set(tenant, lanes);
       return lanes;
+    },
+    pace(tenant) {
+      const pace = paces.get(tenant) ?? new Pace();
+      paces.set(tenant, pace);
+      return pace;
     },
     upstream(name) {
       const known = clients.get(name);

@@ -114,6 +114,7 @@ async function once(pipeline: Pipeline, batch: Batch, file: File, attempt: numbe
     key: file.key,
     journal: journalOf(pipeline, file, run.sink, attempt === 1 && !batch.withUploads.has(file.id)),
     memory: pipeline.memory(run.tenant)[batch.lane],
+    pace: pipeline.pace(run.tenant),
     bandwidth: pipeline.bandwidth,
     signal,
     put: { metadata: provenance(batch, file), contentType: 'application/octet-stream' },

@@ -140,15 +140,18 @@ async function onePart(
   signal: AbortSignal,
   first: Download | undefined,
 ): Promise<SentPart> {
-  const { source, bandwidth, memory } = options;
+  const { source, bandwidth, memory, pace } = options;
   const { partSize, length, upload, sourceEtag } = record;
   const start = (number - 1) * partSize;
   // Whole parts, also for the shorter last one: buffers of one size are used again and again.
   const loan = await memory.lend(partSize, signal);
   try {
     const buffer = loan.buffer.subarray(0, Math.min(partSize, length - start));
+    const begun = performance.now();
     await readRange({ source, etag: sourceEtag, bandwidth, signal }, start, buffer, first);
-    return await uploads.send(upload, number, buffer, crc32(buffer), signal);
+    const part = await uploads.send(upload, number, buffer, crc32(buffer), signal);
+    pace.note(buffer.length, performance.now() - begun);
+    return part;
   } finally {
     loan.release();
   }

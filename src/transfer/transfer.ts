@@ -5,6 +5,8 @@ import type { Bandwidth } from './bandwidth.ts';
 import { inParts } from './in-parts.ts';
 import type { Journal, UploadRecord } from './journal.ts';
 import type { Memory } from './memory.ts';
+import { partSizeAtPace } from './pace.ts';
+import type { Pace } from './pace.ts';
 import type { Source } from './source.ts';
 import { oneObject, oneStream } from './whole.ts';
 
@@ -14,6 +16,8 @@ export interface TransferOptions {
   readonly key: string;
   readonly journal: Journal;
   readonly memory: Memory;
+  /** Of the transfers between the same two ends. */
+  readonly pace: Pace;
   readonly bandwidth: Bandwidth | undefined;
   readonly signal: AbortSignal;
   /** Metadata and content type of the object. */
@@ -89,9 +93,12 @@ function hasCode(error: unknown, code: string): boolean {
 }
 
 async function fresh(options: TransferOptions, uploads: ResumableUploads): Promise<Transferred> {
-  const { source, memory, signal, announcedSize } = options;
-  const mostPartSize = Math.floor(memory.total / partsInMemory);
-  const firstSize = uploads.partSize(announcedSize ?? 0, mostPartSize);
+  const { source, memory, pace, signal, announcedSize } = options;
+  const most = Math.floor(memory.total / partsInMemory);
+  const { worthwhile } = pace;
+  const sizeOf = (length: number) =>
+    partSizeAtPace(uploads.partSize(length, most), worthwhile, length, { parallel: uploads.parallel, most });
+  const firstSize = sizeOf(announcedSize ?? 0);
   // A file that fits into one part is asked for as a whole: that works for every source.
   const small = announcedSize !== undefined && announcedSize <= firstSize;
   const first = await (small
@@ -103,7 +110,7 @@ async function fresh(options: TransferOptions, uploads: ResumableUploads): Promi
       }));
   const { total, etag } = first;
   if (first.status === 206 && total !== undefined && total > firstSize && etag !== undefined) {
-    const partSize = uploads.partSize(total, mostPartSize);
+    const partSize = sizeOf(total);
     return begin(options, uploads, { partSize, length: total, sourceEtag: etag }, firstSize, first);
   }
   const isWhole = first.status === 200 || (total !== undefined && total <= firstSize);

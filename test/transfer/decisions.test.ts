@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Bandwidth } from '../../src/transfer/bandwidth.ts';
 import { intoLanes, Memory, usualMemory } from '../../src/transfer/memory.ts';
+import { Pace, partSizeAtPace } from '../../src/transfer/pace.ts';
 import { firstParallelism, nextParallelism } from '../../src/transfer/parallelism.ts';
 
 const MiB = 1024 * 1024;
@@ -64,6 +65,41 @@ describe('the bandwidth limit', () => {
     // Time in which nobody read is not saved up.
     expect(limit.take(2000)).toBe(0);
     expect(limit.take(1)).toBe(2000);
+  });
+});
+
+describe('the size of parts', () => {
+  const bounds = { parallel: 8, most: 80 * MiB };
+  const size = (worthwhile: number | undefined, length: number, usual = 8 * MiB) =>
+    partSizeAtPace(usual, worthwhile, length, bounds) / MiB;
+
+  test('follows what parts achieve, within what memory and parallel reading leave', () => {
+    expect(size(undefined, 1024 * MiB)).toBe(8);
+    // A slow link: half a second moves a megabyte.
+    expect(size(MiB, 1024 * MiB)).toBe(8);
+    expect(size(20 * MiB, 1024 * MiB)).toBe(16);
+    // A fast one: two rounds of eight.
+    expect(size(500 * MiB, 1024 * MiB)).toBe(64);
+    expect(size(500 * MiB, 100 * MiB)).toBe(8);
+    expect(size(500 * MiB, 100_000 * MiB)).toBe(64);
+    // What the length demands is never cut.
+    expect(size(500 * MiB, 5_000_000 * MiB, 500 * MiB)).toBe(500);
+  });
+
+  test('is of few kinds, whatever the pace', () => {
+    const kinds = new Set(Array.from({ length: 200 }, (_, n) => size(n * MiB, 10_000 * MiB)));
+    expect([...kinds]).toEqual([8, 16, 32, 64]);
+  });
+
+  test('a single slow part hardly counts, and a change of the link does soon', () => {
+    const pace = new Pace();
+    expect(pace.worthwhile).toBeUndefined();
+    for (let n = 0; n < 20; n += 1) pace.note(8 * MiB, 100);
+    expect(pace.worthwhile).toBeCloseTo(40 * MiB, -3);
+    pace.note(8 * MiB, 10_000);
+    expect(pace.worthwhile).toBeGreaterThan(30 * MiB);
+    for (let n = 0; n < 20; n += 1) pace.note(8 * MiB, 1000);
+    expect(pace.worthwhile).toBeLessThan(6 * MiB);
   });
 });
 

@@ -4,6 +4,7 @@ import { createSink } from '../../src/sinks/index.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
 import { Bandwidth } from '../../src/transfer/bandwidth.ts';
 import { Memory } from '../../src/transfer/memory.ts';
+import { Pace } from '../../src/transfer/pace.ts';
 import { Source } from '../../src/transfer/source.ts';
 import { transfer } from '../../src/transfer/transfer.ts';
 import { createDownloader } from '../../src/udm/download.ts';
@@ -67,6 +68,7 @@ async function bring(
       forget: () => Promise.resolve(),
     },
     memory: new Memory(32 * MiB),
+    pace: new Pace(),
     bandwidth,
     signal: new AbortController().signal,
     put: {},

@@ -6,6 +6,7 @@ import type { SentPart, Sink } from '../../src/sinks/sink.ts';
 import { createLogger } from '../../src/log.ts';
 import type { Bandwidth } from '../../src/transfer/bandwidth.ts';
 import { Memory } from '../../src/transfer/memory.ts';
+import { Pace } from '../../src/transfer/pace.ts';
 import type { Journal, UploadRecord } from '../../src/transfer/journal.ts';
 import { Source } from '../../src/transfer/source.ts';
 import { transfer } from '../../src/transfer/transfer.ts';
@@ -94,7 +95,13 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
 
     function bring(
       name: string,
-      change: { signal?: AbortSignal; announcedSize?: number; memory?: Memory; bandwidth?: Bandwidth } = {},
+      change: {
+        signal?: AbortSignal;
+        announcedSize?: number;
+        memory?: Memory;
+        pace?: Pace;
+        bandwidth?: Bandwidth;
+      } = {},
     ) {
       const source = new Source(
         async () => {
@@ -109,6 +116,7 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
         signal = new AbortController().signal,
         announcedSize,
         memory = new Memory(64 * MiB),
+        pace = new Pace(),
         bandwidth,
       } = change;
       return transfer({
@@ -117,6 +125,7 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
         key: name,
         journal,
         memory,
+        pace,
         bandwidth,
         signal,
         put: {},
@@ -267,6 +276,17 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
       expect(memory.used).toBe(0);
     });
 
+    test('where parts move fast, takes larger ones', async () => {
+      simulator.addFile({ name: 'fast.zip', size: 50 * MiB });
+      const pace = new Pace();
+      pace.note(1000 * MiB, 1000);
+      let record: UploadRecord | undefined;
+      journal.onSent = () => (record = journal.record);
+      await expectStored('fast.zip', await bring('fast.zip', { pace, announcedSize: 50 * MiB }));
+      // Two rounds of three parallel parts.
+      expect(record?.partSize).toBe(8 * MiB);
+    });
+
     test('of many files at once stays within the budget', async () => {
       const memory = new Memory(12 * MiB);
       const names = Array.from({ length: 5 }, (_, index) => `many-${index}.zip`);
@@ -292,6 +312,7 @@ describe.each(cephInstalled() ? (['fauxqs', 'ceph'] as const) : (['fauxqs'] as c
           key: name,
           journal: own,
           memory,
+          pace: new Pace(),
           bandwidth: undefined,
           signal,
           put: {},
