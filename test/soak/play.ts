@@ -347,9 +347,10 @@ async function conclude(arena: Arena, stage: Stage, violations: string[]): Promi
     if (code !== 0 && code !== 3)
       violations.push(`processes: ${args.join(' ')} ended with ${code ?? 'a signal'}`);
   }
-  const planned = stage.expected
-    .filter(({ definition }) => !stage.backfills.some(([, name]) => name === definition))
-    .reduce((sum, { from, to, lengthMs }) => sum + (to.getTime() - from.getTime()) / lengthMs, 0);
+  const windows = stage.expected.reduce(
+    (sum, { from, to, lengthMs }) => sum + (to.getTime() - from.getTime()) / lengthMs,
+    0,
+  );
   for (let round = 0; round < 4; round += 1) {
     await until(
       'every run had ended',
@@ -358,7 +359,7 @@ async function conclude(arena: Arena, stage: Stage, violations: string[]): Promi
           `select count(*) filter (where state in ${final})::int as ended,
              count(*) filter (where state not in ${final})::int as left from udm_sync.runs`,
         );
-        return row !== undefined && row.left === 0 && row.ended >= planned;
+        return row !== undefined && row.left === 0 && row.ended >= windows;
       },
       endMs,
     ).catch(async (error: unknown) => {
