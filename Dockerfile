@@ -51,5 +51,6 @@ EXPOSE 9464
 # Kubernetes has its own probes, and a probe of ours would run beside every one-off command.
 HEALTHCHECK NONE
 # Node is process 1 and answers signals itself: no shell, no init in between.
-ENTRYPOINT ["node", "/app/dist/src/cli/main.js"]
+# V8's young generation would grow to 128 MiB for objects that live a millisecond (docs/benchmarks.md).
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/src/cli/main.js"]
 CMD ["worker"]

@@ -3,6 +3,7 @@ import { errandArguments } from '../contenders/client.ts';
 import { startDestination } from '../destination.ts';
 import { waitForCalm } from '../machine.ts';
 import { measure } from '../measure.ts';
+import { nodeFlags } from '../node-flags.ts';
 import type { Measured } from '../measure.ts';
 import type { BenchOptions } from '../options.ts';
 import { plotOverTime } from '../plot.ts';
@@ -48,6 +49,7 @@ export async function manyLarge(options: BenchOptions): Promise<CaseResult> {
   const run = await measure(
     [
       process.execPath,
+      ...nodeFlags,
       script,
       ...errandArguments({ url, size, key, ...destination.address }),
       ...[String(files), String(memoryBytes)],

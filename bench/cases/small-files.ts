@@ -11,6 +11,7 @@ import { startDestination } from '../destination.ts';
 import type { Destination } from '../destination.ts';
 import { waitForCalm } from '../machine.ts';
 import { measure } from '../measure.ts';
+import { nodeFlags } from '../node-flags.ts';
 import type { Measured } from '../measure.ts';
 import type { BenchOptions } from '../options.ts';
 import { foldNewest } from '../profile/fold.ts';
@@ -127,7 +128,15 @@ async function runWorker(
     if (profile !== undefined) await mkdir(profile, { recursive: true });
     const calm = await waitForCalm(options);
     const run = await measure(
-      [process.execPath, ...(profile === undefined ? [] : profilerFlags(profile)), main, 'run', '-c', config],
+      [
+        process.execPath,
+        ...nodeFlags,
+        ...(profile === undefined ? [] : profilerFlags(profile)),
+        main,
+        'run',
+        '-c',
+        config,
+      ],
       { env: clientEnvironment(destination.address) },
     );
     if (profile !== undefined)

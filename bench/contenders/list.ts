@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { findProgram, firstLine } from '../machine.ts';
+import { nodeFlags } from '../node-flags.ts';
 import { errandArguments } from './client.ts';
 import type { Errand } from './client.ts';
 
@@ -14,8 +15,9 @@ export interface Contender {
 }
 
 const folder = import.meta.dirname;
-const script = (name: string, errand: Errand) => [
+const script = (name: string, errand: Errand, flags: readonly string[] = []) => [
   process.execPath,
+  ...flags,
   join(folder, name),
   ...errandArguments(errand),
 ];
@@ -23,11 +25,11 @@ const script = (name: string, errand: Errand) => [
 /** Ours, the floor, the plain way in Node, and with `peers` the programs of others. */
 export async function contenders({ peers }: { readonly peers: boolean }): Promise<Contender[]> {
   return [
-    { id: 'ours', name: 'udm-sync', command: (errand) => script('ours.ts', errand) },
+    { id: 'ours', name: 'udm-sync', command: (errand) => script('ours.ts', errand, nodeFlags) },
     {
       id: 'ours-unsigned',
       name: 'udm-sync, payload as over HTTPS',
-      command: (errand) => [...script('ours.ts', errand), '1', 'usual', 'never'],
+      command: (errand) => [...script('ours.ts', errand, nodeFlags), '1', 'usual', 'never'],
     },
     {
       id: 'floor',

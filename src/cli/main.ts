@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 import { UdmSyncError, UsageError } from '../errors.ts';
 import { printableLines } from '../printable.ts';
 import { createRedactor } from '../udm/redact.ts';
