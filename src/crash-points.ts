@@ -51,6 +51,9 @@ export const effects = [
   'adopt-entries',
   'delete-history',
   'delete-job',
+  'claim-message',
+  'send-message',
+  'commit-message',
 ] as const;
 
 export type Effect = (typeof effects)[number];

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Config, WebhookConfig } from '../config/config.ts';
+import { reached } from '../crash-points.ts';
 import { describeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { regularly } from '../regularly.ts';
@@ -88,12 +89,17 @@ export async function tell(
     await collectHistory(tx, webhook, row);
     if (gaps) await collectGaps(tx, webhook, Object.values(deps.config.definitions), row);
     if (gaps) await pruneNotices(tx);
-    return claimDue(tx, deps, webhook, row, hurry);
+    const claimed = await claimDue(tx, deps, webhook, row, hurry);
+    if (claimed !== undefined) reached('before:claim-message');
+    return claimed;
   });
   if (message === undefined) return;
+  reached('after:claim-message');
   const told = await messageOf(db, webhook.name, message, { groups: mostGroups, files: mostFiles });
   const body = renderMessage(webhook, { id: message, ...told });
+  reached('before:send-message');
   const delivery = await deliver(webhook.url, body, { id: message, timeoutMs: webhook.timeoutMs });
+  reached('after:send-message');
   await settle(deps, webhook, message, delivery);
 }
 
@@ -129,8 +135,10 @@ async function settle(
     const age = (await databaseNow(tx)).getTime() - (await messageBegan(tx, name, message)).getTime();
     const outcome = judge(delivery, { attempts, failures: row.failures, age, for: webhook.giveUpAfterMs });
     await settleMessage(tx, name, message, who, outcome);
+    reached('before:commit-message');
     return outcome;
   });
+  reached('after:commit-message');
   const fields = { webhook: name, message, status: delivery.status };
   if (sent.kind === 'sent') logger.info(fields, 'webhook told');
   else if (sent.kind === 'later')

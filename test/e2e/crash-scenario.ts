@@ -4,6 +4,7 @@ import { expect, vi } from 'vitest';
 import { z } from 'zod';
 import type { CrashPoint, Effect } from '../../src/crash-points.ts';
 import type { Adopted, Expectation } from '../auditor/facts.ts';
+import { Receiver } from '../notify/receiver.ts';
 import { atPoint, journeys } from './journeys.ts';
 import type { Stage } from './journeys.ts';
 import type { Running } from './processes.ts';
@@ -49,7 +50,18 @@ export async function play(world: World, { point, mode, realTime }: ScenarioOpti
   const schedule = { cron: '0 0 1 1 *' };
   const work =
     journey.adopts === true ? { adopt: { title: definition, every: '1s' } } : { windows, schedule };
-  const config = await world.configure({ [definition]: { ...work, ...journey.settings } });
+  await using receiver = await Receiver.start();
+  const webhook = {
+    url: receiver.url(),
+    on: ['run-failed'],
+    groupFor: '0s',
+    minInterval: '0s',
+    timeout: '1s',
+  };
+  const config = await world.configure(
+    { [definition]: { ...work, ...journey.settings } },
+    journey.tells === true ? { notifications: { [definition]: webhook } } : {},
+  );
   const stage: Stage = {
     world,
     definition,
@@ -86,6 +98,7 @@ export async function play(world: World, { point, mode, realTime }: ScenarioOpti
   }
   await journey.afterwards?.(stage);
   await stage.until('done');
+  if (journey.tells === true) await toldOnce(receiver, definition);
   const before = await changesUpstream(world);
   if (mode === 'freeze') armed.signal('SIGCONT');
 
@@ -104,6 +117,19 @@ export async function play(world: World, { point, mode, realTime }: ScenarioOpti
   return journey.adopts === true
     ? { adopted: [{ tenant: 'demo', definition, prefix, title: definition }], expected: [] }
     : { adopted: [], expected: [expectation] };
+}
+
+const message = z.object({
+  id: z.string(),
+  events: z.array(z.object({ kind: z.string(), definition: z.string() })),
+});
+
+/** Waits until a webhook was told; however often that was, it was one message. */
+async function toldOnce(receiver: Receiver, definition: string): Promise<void> {
+  await vi.waitFor(() => expect(receiver.requests).not.toEqual([]), { timeout: 60_000, interval: 50 });
+  const messages = receiver.bodies().map((body) => message.parse(body));
+  expect(new Set(messages.map(({ id }) => id)).size).toBe(1);
+  expect(messages[0]?.events).toEqual([{ kind: 'run-failed', definition }]);
 }
 
 export function effectOf(point: CrashPoint): Effect {

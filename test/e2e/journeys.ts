@@ -23,6 +23,8 @@ export interface Journey {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Whether the definition collects what a job of people with its name as title has made, and exports nothing. */
   readonly adopts?: boolean;
+  /** Whether a webhook has to be told that the run had failed. */
+  readonly tells?: boolean;
   /** What keys in its sink begin with. */
   readonly keys?: string;
   readonly faults?: readonly Readonly<Record<string, unknown>>[];
@@ -108,6 +110,7 @@ const failed: Journey = {
   settings: { retry: { attempts: 1, minDelay: '200ms', maxDelay: '1s' } },
   afterwards: (stage) => retried(stage, 'failed'),
 };
+const told: Journey = { ...failed, tells: true };
 const cancelled: Journey = {
   async steer(stage) {
     const id = await exporting(stage);
@@ -132,6 +135,9 @@ export const journeys: Readonly<Record<Effect, Journey>> = {
   'delete-files': whole,
   'note-deleted': whole,
   'delete-history': whole,
+  'claim-message': told,
+  'send-message': told,
+  'commit-message': told,
   'delete-job': whole,
   'commit-done': whole,
 

@@ -34,7 +34,10 @@ export interface World {
   /** Between the workers and the bucket. */
   readonly s3Proxy: RecordingProxy;
   /** Writes a config file with these definitions over the common settings, and returns its path. */
-  configure(definitions: Readonly<Record<string, Definition>>): Promise<string>;
+  configure(
+    definitions: Readonly<Record<string, Definition>>,
+    more?: Readonly<Record<string, unknown>>,
+  ): Promise<string>;
   /** Starts `udm-sync …` and does not wait. */
   start(config: string, ...args: string[]): Running;
   /** The same with a module loaded before the program, and variables for it. */
@@ -128,12 +131,13 @@ export async function startWorld(): Promise<World> {
     s3,
     bucket,
     s3Proxy,
-    async configure(definitions) {
+    async configure(definitions, more = {}) {
       const file = join(folder, `${Object.keys(definitions).join('-')}.yaml`);
       const shared = { tenant: 'demo', sink: 'lake', source: 'UCSX', type: 'contacts' };
       const retry = { attempts: 5, minDelay: '200ms', maxDelay: '1s' };
       const whole = Object.entries(definitions).map(([name, each]) => [name, { ...shared, retry, ...each }]);
-      await writeFile(file, stringify({ ...common, definitions: Object.fromEntries(whole) as unknown }));
+      const text = stringify({ ...common, definitions: Object.fromEntries(whole) as unknown, ...more });
+      await writeFile(file, text);
       return file;
     },
     start(config, ...args) {
