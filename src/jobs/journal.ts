@@ -38,8 +38,9 @@ export function journalOf(pipeline: Pipeline, file: File, sink: string, fresh: b
       if (forgotten === undefined) return;
       uploadId = undefined;
       await transact(db, async (tx) => {
-        await deleteUpload(tx, forgotten);
-        if (reason !== 'complete') {
+        const known = await deleteUpload(tx, forgotten);
+        // A worker that was frozen finds it settled by another, whose story the history tells.
+        if (known && reason !== 'complete') {
           const { runId, id: fileId, state } = file;
           const line = { runId, fileId, subject: 'file', from: state, to: state, who, reason } as const;
           await appendHistory(tx, [line]);

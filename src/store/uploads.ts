@@ -88,8 +88,10 @@ export async function insertPart(db: Executor, uploadId: number, part: StoredPar
     .onConflictDoUpdate({ target: [parts.uploadId, parts.number], set: row });
 }
 
-export async function deleteUpload(db: Executor, uploadId: number): Promise<void> {
-  await db.delete(uploads).where(eq(uploads.id, uploadId));
+/** Forgets an upload and its parts; false if somebody else has done so. */
+export async function deleteUpload(db: Executor, uploadId: number): Promise<boolean> {
+  const gone = await db.delete(uploads).where(eq(uploads.id, uploadId)).returning({ id: uploads.id });
+  return gone.length > 0;
 }
 
 /** An upload that nobody will continue, with the bytes its parts hold. */

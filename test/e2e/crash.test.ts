@@ -68,6 +68,16 @@ afterAll(async () => {
   for (const { world } of lanes) await world.stop();
 });
 
+/** Every line of history, which is what explains a complaint. */
+async function story(world: World): Promise<string> {
+  const lines = await world.sql<{ line: string }>(
+    `select concat_ws(' ', h.id, h.at, r.definition, h.run_id, h.subject, h.file_id, h.from_state, '->', h.to_state,
+       h.reason, h.who) as line
+     from udm_sync.history h join udm_sync.runs r on r.id = h.run_id order by h.id`,
+  );
+  return lines.map(({ line }) => line).join('\n');
+}
+
 const times: string[] = [];
 
 describe.concurrent('a worker', () => {
@@ -87,7 +97,9 @@ test('everything made upstream is stored once, and nothing was deleted too early
   for (const { world, outcomes } of lanes) {
     const expected = outcomes.flatMap((outcome) => outcome.expected);
     const adopted = outcomes.flatMap((outcome) => outcome.adopted);
-    expect(audit(await world.facts(expected, adopted))).toEqual([]);
+    const complaints = audit(await world.facts(expected, adopted));
+    if (complaints.length > 0) console.log(await story(world));
+    expect(complaints).toEqual([]);
   }
   expect(
     lanes.flatMap(({ outcomes }) => outcomes),
