@@ -96,7 +96,7 @@ export async function startTcpProxy(target: () => Address): Promise<TcpProxy> {
     client.on('error', () => undefined);
     if (conduct.accept === 'refuse') {
       count('refused');
-      client.resetAndDestroy();
+      reset(client);
       return;
     }
     const fate: Fate = mischief ? fateOf(mischief, accepted) : { kind: 'unharmed' };
@@ -193,8 +193,8 @@ class Link {
       return;
     }
     server.setNoDelay(true);
-    server.on('error', () => client.resetAndDestroy());
-    client.on('error', () => server.resetAndDestroy());
+    server.on('error', () => reset(client));
+    client.on('error', () => reset(server));
     server.once('close', () => client.destroy());
     client.once('close', () => server.destroy());
     void this.#pump(client, server);
@@ -203,8 +203,9 @@ class Link {
 
   cut(how: 'rst' | 'fin'): void {
     for (const socket of [this.#client, this.#server]) {
-      if (how === 'rst') socket?.resetAndDestroy();
-      else socket?.end(() => socket.destroy());
+      if (!socket) continue;
+      if (how === 'rst') reset(socket);
+      else socket.end(() => socket.destroy());
     }
     this.thaw();
   }
@@ -253,6 +254,12 @@ class Link {
     this.cut(fate.kind);
     return false;
   }
+}
+
+/** Ends a connection by RST. One that is shutting down cannot: Node would leave its socket open, and spin at exit. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** Until more may be written, or nothing ever can be. */
