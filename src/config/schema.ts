@@ -184,7 +184,10 @@ const s3 = section({
     .matching(/^[A-Z0-9_]+$/, 'a storage class in capitals, such as STANDARD_IA')
     .exactOptional()
     .describe('Storage class of the objects.'),
-  partSize: is.size('5MiB', '1GiB').prefault('8MiB').describe('Size of a part; grows for large files and on fast links.'),
+  partSize: is
+    .size('5MiB', '1GiB')
+    .prefault('8MiB')
+    .describe('Size of a part; grows for large files and on fast links.'),
   concurrency: is.number(1, 64).prefault(8).describe('Most parts of one file in flight at once.'),
   signPayload: is
     .choice('auto', 'always', 'never')

@@ -147,7 +147,11 @@ async function main(): Promise<number> {
     };
     await Promise.all(Array.from({ length: parallel }, lane));
     const failed = outcomes.filter(({ violations }) => violations.length > 0);
-    if (flags.log !== undefined) await writeFile(flags.log, failed.map(({ scenario, said }) => `=== ${scenario.seed}\n${said}\n`).join('\n'));
+    if (flags.log !== undefined)
+      await writeFile(
+        flags.log,
+        failed.map(({ scenario, said }) => `=== ${scenario.seed}\n${said}\n`).join('\n'),
+      );
     const [first] = failed;
     if (first && !flags['no-shrink']) await tryToShrink(first, ground);
   } finally {
