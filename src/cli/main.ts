@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=8
+#!/usr/bin/env node
 import { UdmSyncError, UsageError } from '../errors.ts';
 import { printableLines } from '../printable.ts';
 import { createRedactor } from '../udm/redact.ts';

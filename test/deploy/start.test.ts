@@ -5,9 +5,7 @@ import { nodeFlags } from '../../bench/node-flags.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-test('the command, the image and the bench start Node alike', async () => {
-  const [first] = (await readFile(join(root, 'src/cli/main.ts'), 'utf8')).split('\n');
-  expect(first).toBe(`#!/usr/bin/env -S node ${nodeFlags.join(' ')}`);
+test('the image and the bench start Node alike', async () => {
   const [, entrypoint = ''] =
     /^ENTRYPOINT (.*)$/m.exec(await readFile(join(root, 'Dockerfile'), 'utf8')) ?? [];
   expect(JSON.parse(entrypoint)).toEqual(['node', ...nodeFlags, '/app/dist/src/cli/main.js']);
