@@ -385,7 +385,10 @@ async function sweepUp(arena: Arena, stage: Stage): Promise<void> {
   if (left.length > 0) await endOf(arena.start(stage.config, 'run'));
   // A run that is sealed has swept its folder; what writers of a cancelled one leave, the daily sweep finds.
   const cancelled = await arena.sql(`select 1 from udm_sync.runs where state = 'cancelled'`);
-  if (cancelled.length > 0) await endOf(arena.start(stage.config, 'sweep', '--older-than', '0s'));
+  if (cancelled.length === 0) return;
+  // Whatever is left was begun before the runs ended, seconds ago.
+  const { code, stderr } = await endOf(arena.start(stage.config, 'sweep', '--older-than', '1s'));
+  if (code !== 0) throw new Error(`the sweep ended with ${code ?? 'a signal'}: ${stderr}`);
 }
 
 /** What must come out: every window is done, but for those that an operator has cancelled. */
