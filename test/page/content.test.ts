@@ -195,7 +195,7 @@ describe('a month of work', () => {
     ['interactions_voice_part-0005', /Files 1 .*interactions_voice_part-0005\.csv\.gz waiting 120\.0 MiB/],
     ['voice_part-0005', /Files 1 with it somewhere in name or key .*interactions_voice_part-0005/],
     ['INTERACTIONS_VOICE_PART-0005', /with it somewhere in name or key/],
-    ['job-129', /Jobs \d+ .*job-129\d/],
+    ['job-12', /Jobs \d+ .*job-12\d/],
     ['daily', /Definitions recordings-daily/],
     ['1', /Run 1 /],
     ['%', /Nothing was found for % ?\./],
