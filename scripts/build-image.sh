@@ -137,7 +137,7 @@ run_with_buildah() {
   trap remove_container EXIT
   container=$(buildah from --pull-never "localhost/$tag")
   [ $# -gt 0 ] || set -- worker
-  buildah run --user 10001:10001 "${run_options[@]}" "$container" -- node /app/dist/src/cli/main.js "$@" &
+  buildah run --user 10001:10001 "${run_options[@]}" "$container" -- node --max-semi-space-size=8 /app/dist/src/cli/main.js "$@" &
   local runner=$! status signal
   for signal in INT TERM; do trap "signal_innermost $signal $runner" $signal; done
   while :; do
