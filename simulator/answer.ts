@@ -1,7 +1,7 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { FiredFaults } from './faults.ts';
 import type { RequestRecord } from './records.ts';
+import { roomOrGone } from './room.ts';
 
 /** A body whose bytes are made as they are sent. */
 export interface Body {
@@ -91,15 +91,4 @@ export async function send(
   }
   record.outcome = cut ? 'cut' : 'answered';
   res.end();
-}
-
-async function roomOrGone(res: ServerResponse): Promise<void> {
-  if (res.destroyed) return;
-  const over = new AbortController();
-  const { signal } = over;
-  try {
-    await Promise.race([once(res, 'drain', { signal }), once(res, 'close', { signal })]);
-  } finally {
-    over.abort();
-  }
 }

@@ -37,8 +37,14 @@ const filesAtOnce = 8;
 type Result =
   | { readonly kind: 'verified'; readonly file: File; readonly stored: Stored }
   | { readonly kind: 'failed'; readonly file: File; readonly error: unknown }
-  | { readonly kind: 'given-back'; readonly file: File }
-  | { readonly kind: 'apart'; readonly file: File; readonly deaths: number; readonly reason: string };
+  | {
+      readonly kind: 'given-back';
+      readonly file: File;
+      readonly reason: string;
+      /** When it is to be copied, in ms from now, and what its next batch has to know. */
+      readonly afterMs: number;
+      readonly deaths: number;
+    };
 
 /**
  * Copies a batch of files into the sink, a few at a time, proves each, and commits what was achieved together with the
@@ -59,26 +65,36 @@ export async function transferBatch(pipeline: Pipeline, claim: Claim<TransferPay
   const files = await begin(pipeline, claim, run);
   if (files === undefined) return;
   await inRunSpan('transfer', run, { 'udm_sync.files': files.length }, async () =>
-    finish(pipeline, claim, withoutCopying(claim, files) ?? (await transferAll(pipeline, claim, run, files))),
+    finish(
+      pipeline,
+      claim,
+      withoutCopying(pipeline, claim, run, files) ?? (await transferAll(pipeline, claim, run, files)),
+    ),
   );
 }
 
 /** What becomes of files whose workers die again and again; undefined: they are copied. */
-function withoutCopying(claim: Claim<TransferPayload>, files: readonly File[]): Result[] | undefined {
-  const { payload, retryCount } = claim;
-  const before = payload.deaths ?? 0;
-  switch (afterDeaths(before, retryCount, files.length)) {
+function withoutCopying(
+  pipeline: Pipeline,
+  { payload, retryCount }: Claim<TransferPayload>,
+  run: Run,
+  files: readonly File[],
+): Result[] | undefined {
+  const { verdict, deaths, carried } = afterDeaths(payload.deaths ?? 0, retryCount, files.length);
+  switch (verdict) {
     case 'copy':
       return undefined;
     case 'apart': {
-      const deaths = files.length === 1 ? before + retryCount : 0;
-      const reason = `${before + retryCount} workers in a row have died or were cut off meanwhile; it is copied apart, later`;
-      return files.map((file) => ({ kind: 'apart', file, deaths, reason }));
+      const reason = `${deaths} workers in a row have died or were cut off meanwhile; it is copied apart, later`;
+      return files.map((file) => {
+        const afterMs = backoff(Math.max(carried, 1), retryOf(pipeline, run), Math.random());
+        return { kind: 'given-back', file, reason, afterMs, deaths: carried };
+      });
     }
     case 'dead': {
       const error = new UdmSyncError(
         'ERR_WORKER_DIES',
-        `${before + retryCount} workers in a row have died, or lost Postgres, while they copied this file.`,
+        `${deaths} workers in a row have died, or lost Postgres, while they copied this file.`,
         { hint: 'See why they ended (memory limit, liveness probe, Postgres), then: udm-sync retry.' },
       );
       return files.map((file) => ({ kind: 'failed', file, error }));
@@ -140,7 +156,7 @@ async function begin(
       waiting,
       await databaseNow(tx),
       queueForLimitMs * (0.7 + 0.6 * Math.random()),
-      fileIds.length === 1 ? (claim.payload.deaths ?? 0) + claim.retryCount : 0,
+      afterDeaths(claim.payload.deaths ?? 0, claim.retryCount, fileIds.length).carried,
     );
     reached('before:claim-files');
     return undefined;
@@ -156,7 +172,7 @@ async function attempt(
   batch: Batch,
   file: File,
 ): Promise<Result> {
-  if (pipeline.draining.aborted || claim.signal.aborted) return { kind: 'given-back', file };
+  if (pipeline.draining.aborted || claim.signal.aborted) return handedBack(file);
   const begun = performance.now();
   try {
     const about = { ...runAttributes(batch.run), 'udm_sync.file': file.name, 'udm_sync.file_id': file.id };
@@ -178,9 +194,13 @@ async function attempt(
   }
 }
 
+function handedBack(file: File): Result {
+  return { kind: 'given-back', file, reason: 'given back: the worker stops', afterMs: 0, deaths: 0 };
+}
+
 /** Whatever fails while the process stops, or after another worker took over, is not the file's fault. */
 function failure(pipeline: Pipeline, claim: Claim<TransferPayload>, file: File, error: unknown): Result {
-  if (claim.signal.aborted || pipeline.draining.aborted) return { kind: 'given-back', file };
+  if (claim.signal.aborted || pipeline.draining.aborted) return handedBack(file);
   return { kind: 'failed', file, error };
 }
 
@@ -251,18 +271,10 @@ async function record(
   const { file } = result;
   if (result.kind === 'verified') return;
   if (result.kind === 'given-back') {
-    const reason = 'given back: the worker stops';
+    const { reason, afterMs, deaths } = result;
     await moveFile(tx, file, 'waiting', who, reason);
     logFileMoves(logger, run, [file], { from: 'transferring', to: 'waiting', reason });
-    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now);
-    return;
-  }
-  if (result.kind === 'apart') {
-    const { reason, deaths } = result;
-    await moveFile(tx, file, 'waiting', who, reason);
-    logFileMoves(logger, run, [file], { from: 'transferring', to: 'waiting', reason });
-    const delayMs = backoff(Math.max(deaths, 1), retryOf(pipeline, run), Math.random());
-    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now, delayMs, deaths);
+    if (run.state === 'transferring') await queueTransfers(pipeline, tx, run, [file], now, afterMs, deaths);
     return;
   }
   const verdict = judge(file, result.error, retryOf(pipeline, run), now, Math.random());

@@ -126,7 +126,9 @@ export async function abandonedUploads(
     .orderBy(asc(uploads.id));
   const rows = await (limit === undefined ? query : query.limit(limit));
   return rows.map(({ upload: { id, sink, upload }, sent }) => ({
-    ...{ id, sink, upload: uploadColumn.safeParse(upload).data },
+    id,
+    sink,
+    upload: uploadColumn.safeParse(upload).data,
     sentBytes: Number(sent),
   }));
 }

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { effects } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
 import { audit } from '../auditor/rules.ts';
+import { historyLines } from '../support/history-lines.ts';
 import { modes, play } from './crash-scenario.ts';
 import type { Mode, Outcome } from './crash-scenario.ts';
 import { startWorld } from './world.ts';
@@ -68,16 +69,6 @@ afterAll(async () => {
   for (const { world } of lanes) await world.stop();
 });
 
-/** Every line of history, which is what explains a complaint. */
-async function story(world: World): Promise<string> {
-  const lines = await world.sql<{ line: string }>(
-    `select concat_ws(' ', h.id, h.at, r.definition, h.run_id, h.subject, h.file_id, h.from_state, '->', h.to_state,
-       h.reason, h.who) as line
-     from udm_sync.history h join udm_sync.runs r on r.id = h.run_id order by h.id`,
-  );
-  return lines.map(({ line }) => line).join('\n');
-}
-
 const times: string[] = [];
 
 describe.concurrent('a worker', () => {
@@ -98,7 +89,7 @@ test('everything made upstream is stored once, and nothing was deleted too early
     const expected = outcomes.flatMap((outcome) => outcome.expected);
     const adopted = outcomes.flatMap((outcome) => outcome.adopted);
     const complaints = audit(await world.facts(expected, adopted));
-    if (complaints.length > 0) console.log(await story(world));
+    if (complaints.length > 0) console.log(await historyLines(world));
     expect(complaints).toEqual([]);
   }
   expect(

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { createServer, connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { roomOrGone } from '../../simulator/room.ts';
 import { randomOf } from './random.ts';
 
 export interface Address {
@@ -228,7 +229,7 @@ class Link {
         if (!spared) return;
         while (this.#hold) await this.#hold.promise;
         if (to.destroyed) return;
-        if (!to.write(chunk)) await drained(to);
+        if (!to.write(chunk)) await roomOrGone(to);
       }
       while (this.#hold) await this.#hold.promise;
       to.end();
@@ -260,17 +261,6 @@ class Link {
 function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
-}
-
-/** Until more may be written, or nothing ever can be. */
-async function drained(socket: Socket): Promise<void> {
-  const settled = new AbortController();
-  const { signal } = settled;
-  try {
-    await Promise.race([once(socket, 'drain', { signal }), once(socket, 'close', { signal })]);
-  } finally {
-    settled.abort();
-  }
 }
 
 function wait(ms: number): Promise<void> {

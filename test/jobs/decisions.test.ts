@@ -60,7 +60,11 @@ test.each([
   ['one file that was with ten', 9, 1, 1, 'dead'],
   ['a batch is never given up', 0, 50, 2, 'apart'],
 ] as const)('%s: after %i and %i deaths, %i files: %s', (_what, before, now, files, expected) => {
-  expect(afterDeaths(before, now, files)).toBe(expected);
+  expect(afterDeaths(before, now, files)).toEqual({
+    verdict: expected,
+    deaths: before + now,
+    carried: files === 1 ? before + now : 0,
+  });
 });
 
 describe('a split set', () => {

@@ -6,6 +6,7 @@ import type { Ended, Running } from '../e2e/processes.ts';
 import { prefix, startArena, until } from '../faults/arena.ts';
 import type { Arena, Ground } from '../faults/arena.ts';
 import { lastWindows } from '../faults/windows.ts';
+import { historyLines } from '../support/history-lines.ts';
 import { filesOf, troubleMs } from './scenario.ts';
 import type { Action, Scenario } from './scenario.ts';
 
@@ -68,20 +69,9 @@ export async function play(scenario: Scenario, ground: Ground): Promise<Outcome>
   for (const { rule, fired } of arena.sim.faults.list()) count(`upstream ${rule.kind}`, fired);
   for (const [border, proxy] of Object.entries(arena.proxies))
     for (const [kind, n] of Object.entries(proxy.harm)) count(`${border} ${kind}`, n);
-  const said = violations.length > 0 ? `${arena.said()}\n${await story(arena)}` : '';
+  const said = violations.length > 0 ? `${arena.said()}\n${await historyLines(arena)}` : '';
   await arena.stop();
   return { scenario, violations, faults: tally, runs, files, bytes, tookMs: performance.now() - begun, said };
-}
-
-/** Everything that happened to the runs, a line each: what explains a violation. */
-async function story(arena: Arena): Promise<string> {
-  const lines = await arena
-    .sql<{ line: string }>(
-      `select concat_ws(' ', h.at, 'run', h.run_id, h.subject, h.file_id, h.from_state, '->', h.to_state, h.reason, h.who) as line
-       from udm_sync.history h order by h.id`,
-    )
-    .catch((error: unknown) => [{ line: `no history: ${String(error)}` }]);
-  return lines.map(({ line }) => line).join('\n');
 }
 
 /** How a process ended. Rejects when it has not for three minutes: nothing of ours may hang. */
