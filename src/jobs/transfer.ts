@@ -95,7 +95,9 @@ function withoutCopying(
       const error = new UdmSyncError(
         'ERR_WORKER_DIES',
         `${deaths} workers in a row have died, or lost Postgres, while they copied this file.`,
-        { hint: 'See why they ended (memory limit, liveness probe, Postgres), then: udm-sync retry.' },
+        {
+          hint: `See why they ended (memory limit, liveness probe, Postgres), then: udm-sync retry ${run.id}`,
+        },
       );
       return files.map((file) => ({ kind: 'failed', file, error }));
     }
